@@ -25,7 +25,9 @@ class ConfigurationError(PerfhouseError):
     title = "The configuration has problems"
     exit_code = 78
 
-    def __init__(self, problems: list[str], hint: str = "Mend these and run `perfhouse check` again.") -> None:
+    def __init__(
+        self, problems: list[str], hint: str = "Mend these and run `perfhouse check` again."
+    ) -> None:
         super().__init__("\n".join(problems), hint)
         self.problems = problems
 

@@ -57,8 +57,6 @@ class JobState(StrEnum):
     FAILING = "failing"
 
 
-
-
 def _parse_instant(value: object) -> object:
     """Read ISO 8601 text; anything else is left to the type."""
     if isinstance(value, str):

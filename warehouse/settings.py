@@ -45,13 +45,17 @@ class Secret(Section):
         """The secret itself, read now. Raises ConfigurationError when it is not there."""
         if self.env is not None:
             if self.env not in os.environ:
-                raise ConfigurationError([f"environment variable {self.env}: expected a secret, given nothing"])
+                raise ConfigurationError(
+                    [f"environment variable {self.env}: expected a secret, given nothing"]
+                )
             return os.environ[self.env]
         assert self.file is not None
         try:
             return self.file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError([f"{self.file}: expected a readable file with a secret, {error}"]) from None
+            raise ConfigurationError(
+                [f"{self.file}: expected a readable file with a secret, {error}"]
+            ) from None
 
 
 class WarehouseSettings(Section):
@@ -155,7 +159,9 @@ class TargetSettings(Section):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("expected an address such as https://api.example.com")
         if parts.username or parts.password:
-            raise ValueError('expected an address without user and password; use headers with { env = "NAME" }')
+            raise ValueError(
+                'expected an address without user and password; use headers with { env = "NAME" }'
+            )
         if parts.query or parts.fragment:
             raise ValueError("expected an address without ? and #; they belong into an endpoint's path")
         return url.rstrip("/")

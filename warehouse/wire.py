@@ -1,0 +1,293 @@
+"""A batch as bytes: Arrow streams or JSON in, checked Arrow tables out."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
+
+from warehouse.errors import InvalidInputError
+from warehouse.model import MAX_FUTURE, MAX_PAST, MAX_US, Batch, GapReason, JobState, Outcome
+
+ARROW = "application/vnd.apache.arrow.stream"
+TABLE_KEY = b"table"
+
+_INSTANT = pa.timestamp("ms", "UTC")
+_MICROS = pa.uint32()
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "attempts": pa.schema(
+        [
+            pa.field("at", _INSTANT, nullable=False),
+            pa.field("target", pa.string(), nullable=False),
+            pa.field("endpoint", pa.string(), nullable=False),
+            pa.field("outcome", pa.string(), nullable=False),
+            pa.field("status", pa.uint16()),
+            pa.field("dns_us", _MICROS),
+            pa.field("connect_us", _MICROS),
+            pa.field("tls_us", _MICROS),
+            pa.field("first_byte_us", _MICROS),
+            pa.field("total_us", _MICROS),
+            pa.field("bytes", pa.int64()),
+            pa.field("loop_lag_us", _MICROS),
+            pa.field("deadline_us", _MICROS, nullable=False),
+        ]
+    ),
+    "samples": pa.schema(
+        [
+            pa.field("at", _INSTANT, nullable=False),
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("target", pa.string(), nullable=False),
+            pa.field("object", pa.string(), nullable=False),
+            pa.field("metric", pa.string(), nullable=False),
+            pa.field("unit", pa.string(), nullable=False),
+            pa.field("value", pa.float64()),
+            pa.field("outcome", pa.string(), nullable=False),
+            pa.field("direction", pa.string()),
+        ]
+    ),
+    "gaps": pa.schema(
+        [
+            pa.field("at", _INSTANT, nullable=False),
+            pa.field("until", _INSTANT, nullable=False),
+            pa.field("job", pa.string(), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("missed", pa.int32(), nullable=False),
+        ]
+    ),
+    "events": pa.schema(
+        [
+            pa.field("at", _INSTANT, nullable=False),
+            pa.field("job", pa.string(), nullable=False),
+            pa.field("state", pa.string(), nullable=False),
+            pa.field("text", pa.string(), nullable=False),
+        ]
+    ),
+}
+"""The columns of each kind of row, in order."""
+
+_CHOICES: Mapping[str, frozenset[str]] = {
+    "outcome": frozenset(Outcome),
+    "reason": frozenset(GapReason),
+    "state": frozenset(JobState),
+    "direction": frozenset({"lower", "higher"}),
+}
+_MAY_BE_EMPTY = frozenset({"object", "unit", "text"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BATCH_ID = re.compile(r"[A-Za-z0-9_.:-]{8,100}")
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A batch that may be stored: every table checked and in its schema's shape."""
+
+    batch_id: str
+    source: str
+    tables: Mapping[str, pa.Table]
+
+    def rows(self, kind: str) -> int:
+        """Rows of one kind."""
+        return self.tables[kind].num_rows
+
+
+def pack(batch: Batch) -> bytes:
+    """A batch as the body of an ingest request: one Arrow stream per kind of row."""
+    sink = io.BytesIO()
+    for kind, table in _tables(batch).items():
+        if table.num_rows:
+            schema = table.schema.with_metadata({TABLE_KEY: kind.encode()})
+            with pa.ipc.new_stream(sink, schema) as writer:
+                writer.write_table(table.cast(schema))
+    return sink.getvalue()
+
+
+def unpack_arrow(batch_id: str, body: bytes) -> tuple[str, dict[str, pa.Table]]:
+    """Read what `pack` wrote. Raises InvalidInputError naming table or column."""
+    if not _BATCH_ID.fullmatch(batch_id):
+        raise InvalidInputError(
+            "expected 8 to 100 letters, digits or . _ : -, given something else", field="X-Batch-Id"
+        )
+    tables: dict[str, pa.Table] = {}
+    stream = pa.BufferReader(body)
+    while stream.tell() < len(body):
+        try:
+            table = pa.ipc.open_stream(stream).read_all()
+        except (pa.ArrowException, OSError) as error:
+            raise InvalidInputError(f"not an Arrow stream: {error}", field="body") from None
+        kind = (table.schema.metadata or {}).get(TABLE_KEY, b"").decode(errors="replace")
+        if kind not in SCHEMAS:
+            raise InvalidInputError(f"expected one of {', '.join(SCHEMAS)}, given {kind!r}", field="table")
+        if kind in tables:
+            raise InvalidInputError("expected each kind of row once", field=kind)
+        tables[kind] = _shape(kind, table)
+    return batch_id, tables
+
+
+def unpack_json(body: bytes) -> tuple[str, str | None, dict[str, pa.Table]]:
+    """Read a JSON batch. Raises InvalidInputError naming the field."""
+    try:
+        batch = Batch.model_validate(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputError(f"not JSON: {error}", field="body") from None
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(str(part) for part in fault["loc"]) or "body"
+        raise InvalidInputError(fault["msg"].removeprefix("Value error, "), field=field) from None
+    return batch.batch_id, batch.source, _tables(batch)
+
+
+def check(batch_id: str, source: str, tables: Mapping[str, pa.Table], at: datetime) -> Incoming:
+    """Check what types cannot say. Raises InvalidInputError naming table, column and row."""
+    complete = {kind: tables.get(kind, schema.empty_table()) for kind, schema in SCHEMAS.items()}
+    for kind, table in complete.items():
+        for name in ("at", "until"):
+            if name in table.column_names:
+                _check_instants(kind, name, table, at)
+        for field in table.schema:
+            if pa.types.is_string(field.type):
+                _check_text(kind, field.name, table)
+    _check_attempts(complete["attempts"])
+    _check_samples(complete["samples"])
+    _refuse(complete["gaps"], "gaps", "missed", pc.less(complete["gaps"]["missed"], 1), "expected 1 or more")
+    return Incoming(batch_id, source, complete)
+
+
+def _tables(batch: Batch) -> dict[str, pa.Table]:
+    tables = {}
+    for kind, schema in SCHEMAS.items():
+        records = getattr(batch, kind)
+        columns = [[getattr(record, field.name) for record in records] for field in schema]
+        arrays = [
+            pa.array(_plain(column), type=field.type) for column, field in zip(columns, schema, strict=True)
+        ]
+        tables[kind] = pa.Table.from_arrays(arrays, schema=schema)
+    return tables
+
+
+def _plain(column: list[Any]) -> list[Any]:
+    """Milliseconds for instants (whatever their zone), the rest as it is."""
+    if column and isinstance(column[0], datetime):
+        return [int(value.timestamp() * 1000 // 1) for value in column]
+    return column
+
+
+def _shape(kind: str, table: pa.Table) -> pa.Table:
+    """The table with exactly its schema's columns and types."""
+    schema = SCHEMAS[kind]
+    unknown = [name for name in table.column_names if name not in schema.names]
+    if unknown:
+        raise InvalidInputError("unknown field", field=f"{kind}.{unknown[0]}")
+    if len(set(table.column_names)) != len(table.column_names):
+        raise InvalidInputError("expected each column once", field=kind)
+    columns = []
+    for field in schema:
+        if field.name not in table.column_names:
+            if not field.nullable:
+                raise InvalidInputError("expected a value, given nothing", field=f"{kind}.{field.name}")
+            columns.append(pa.nulls(table.num_rows, field.type))
+            continue
+        columns.append(_convert(kind, field, table[field.name]))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _convert(kind: str, field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    given = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    same_family = (
+        (pa.types.is_timestamp(field.type) and pa.types.is_timestamp(given) and given.tz is not None)
+        or (pa.types.is_integer(field.type) and pa.types.is_integer(given))
+        or (pa.types.is_floating(field.type) and (pa.types.is_floating(given) or pa.types.is_integer(given)))
+        or (pa.types.is_string(field.type) and _is_text(given))
+        or pa.types.is_null(given)
+    )
+    name = f"{kind}.{field.name}"
+    if not same_family:
+        raise InvalidInputError(f"expected {field.type}, given {column.type}", field=name)
+    try:
+        converted = pc.cast(column, field.type, safe=not pa.types.is_timestamp(field.type))
+    except pa.ArrowInvalid as error:
+        raise InvalidInputError(f"does not fit {field.type}: {error}", field=name) from None
+    if not field.nullable and converted.null_count:
+        raise InvalidInputError("expected a value, given nothing", field=name)
+    return converted
+
+
+def _is_text(given: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(given) or pa.types.is_large_string(given) or pa.types.is_string_view(given)
+    )
+
+
+def _check_instants(kind: str, name: str, table: pa.Table, at: datetime) -> None:
+    column = table[name]
+    early = pc.less(column, pa.scalar(at - MAX_PAST, _INSTANT))
+    late = pc.greater(column, pa.scalar(at + MAX_FUTURE, _INSTANT))
+    bounds = (
+        f"within {MAX_PAST.days} days before and 1 hour after the warehouse's clock ({at:%Y-%m-%dT%H:%M:%SZ})"
+    )
+    _refuse(table, kind, name, pc.or_(early, late), f"expected a time {bounds}")
+
+
+def _check_text(kind: str, name: str, table: pa.Table) -> None:
+    longest = 2000 if name == "text" else 200
+    for text in pc.unique(table[name]).to_pylist():
+        if text is None:
+            continue
+        problem = ""
+        if name in _CHOICES and text not in _CHOICES[name]:
+            problem = f"expected one of {', '.join(sorted(_CHOICES[name]))}"
+        elif not text and name not in _MAY_BE_EMPTY:
+            problem = "expected a name, given an empty one"
+        elif len(text) > longest:
+            problem = f"expected at most {longest} characters, given {len(text)}"
+        elif name != "text" and _CONTROL.search(text):
+            problem = "expected no control characters"
+        if problem:
+            _refuse(table, kind, name, pc.equal(table[name], text), problem)
+
+
+def _check_attempts(table: pa.Table) -> None:
+    unfinished = pc.is_null(table["total_us"])
+    ok = pc.equal(table["outcome"], Outcome.OK.value)
+    timed_out = pc.equal(table["outcome"], Outcome.TIMEOUT.value)
+    _refuse(table, "attempts", "total_us", pc.and_(ok, unfinished), "an ok attempt has a total")
+    _refuse(
+        table, "attempts", "total_us", pc.and_(timed_out, pc.invert(unfinished)), "a timeout has no total"
+    )
+    status = table["status"]
+    _refuse(
+        table,
+        "attempts",
+        "status",
+        pc.fill_null(pc.or_(pc.less(status, 100), pc.greater(status, 999)), fill_value=False),
+        "expected 100 to 999",
+    )
+    for name in ("dns_us", "connect_us", "tls_us", "first_byte_us", "total_us", "loop_lag_us", "deadline_us"):
+        too_long = pc.fill_null(pc.greater(table[name], MAX_US), fill_value=False)
+        _refuse(table, "attempts", name, too_long, f"expected at most {MAX_US}")
+    negative = pc.fill_null(pc.less(table["bytes"], 0), fill_value=False)
+    _refuse(table, "attempts", "bytes", negative, "expected 0 or more")
+
+
+def _check_samples(table: pa.Table) -> None:
+    value = table["value"]
+    infinite = pc.fill_null(pc.invert(pc.is_finite(value)), fill_value=False)
+    _refuse(table, "samples", "value", infinite, "expected a finite number")
+    ok = pc.equal(table["outcome"], Outcome.OK.value)
+    _refuse(table, "samples", "value", pc.and_(ok, pc.is_null(value)), "an ok sample has a value")
+    failed = pc.and_(pc.invert(ok), pc.is_valid(value))
+    _refuse(table, "samples", "value", failed, "a sample that is not ok has no value")
+
+
+def _refuse(table: pa.Table, kind: str, name: str, wrong: pa.ChunkedArray, problem: str) -> None:
+    """Refuse the batch when any row is wrong, naming the first one."""
+    row = pc.index(wrong, pa.scalar(value=True)).as_py()
+    if table.num_rows and row >= 0:
+        raise InvalidInputError(problem, field=f"{kind}.{row}.{name}")
