@@ -276,7 +276,7 @@ def _override(document: dict[str, Any], environment: Mapping[str, str]) -> dict[
         key = tuple(variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
         if not variable.startswith(ENVIRONMENT_PREFIX) or key == ("config",):
             continue
-        section = document
+        section: Any = document
         for part in key[:-1]:
             section = section.setdefault(part, {}) if isinstance(section, dict) else {}
         if isinstance(section, dict):

@@ -95,7 +95,7 @@ class Incoming:
 
     def rows(self, kind: str) -> int:
         """Rows of one kind."""
-        return self.tables[kind].num_rows
+        return int(self.tables[kind].num_rows)
 
 
 def pack(batch: Batch) -> bytes:

@@ -1,0 +1,34 @@
+"""What may be asked of the warehouse: one function per question, each a pure text-and-values maker."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from warehouse.questions import collectors, hosts, latency, storage
+from warehouse.questions.asking import Statement
+
+QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
+    question.__name__: question
+    for question in (
+        latency.percentile_trend,
+        latency.latency_summary,
+        latency.errors_by_class,
+        latency.phase_breakdown,
+        latency.latency_heatmap,
+        latency.attempts,
+        latency.endpoints,
+        hosts.hosts,
+        hosts.host_trend,
+        hosts.host_now,
+        hosts.top_processes,
+        collectors.collector_jobs,
+        collectors.collector_health,
+        collectors.gaps,
+        collectors.events,
+        collectors.freshness,
+        storage.samples,
+        storage.storage,
+    )
+}
+"""Every question by its name."""
+
+__all__ = ["QUESTIONS", "Statement"]

@@ -1,0 +1,103 @@
+"""What every question is made of: the window asked about, its buckets, and the statement it becomes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+MAX_BUCKETS = 300
+"""Buckets a series on a chart: more than a screen can show."""
+
+WIDTHS_S = (
+    *(1, 2, 5, 10, 15, 30),
+    *(minutes * 60 for minutes in (1, 2, 5, 10, 15, 30)),
+    *(hours * 3600 for hours in (1, 2, 3, 6, 12)),
+    *(days * 86_400 for days in (1, 2, 7, 14)),
+)
+"""Widths a bucket may have, in seconds: those people read at a glance."""
+
+Text = Annotated[str, StringConstraints(max_length=200)]
+Texts = Annotated[list[Text], Field(max_length=200)]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One SQL statement with bound values. `order` is left out when rows are streamed to a file."""
+
+    sql: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    order: str = ""
+
+    @property
+    def ordered(self) -> str:
+        """The statement with its rows in order."""
+        return f"{self.sql}\nORDER BY {self.order}" if self.order else self.sql
+
+
+class Asked(BaseModel):
+    """Base of a question's parameters: checked, no unknown ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Nothing(Asked):
+    """A question without parameters."""
+
+
+class Window(Asked):
+    """From `start` to before `end`, instants with an offset."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Window:
+        if self.end <= self.start:
+            raise ValueError("end must be after start")
+        return self
+
+    def values(self, **more: Any) -> dict[str, Any]:
+        """The values to bind: the window as the warehouse keeps instants, and `more`."""
+        return {"start": _stored(self.start), "end": _stored(self.end), **more}
+
+
+class Trend(Window):
+    """A window cut into at most `buckets` of a width people can read."""
+
+    buckets: Annotated[int, Field(ge=1, le=MAX_BUCKETS)] = MAX_BUCKETS
+
+    @property
+    def bucket_s(self) -> int:
+        """Width of a bucket in seconds: the least of WIDTHS_S that gives at most `buckets`.
+
+        Buckets lie on multiples of their width, so an unaligned window touches one more than it fills.
+        """
+        length = (self.end - self.start).total_seconds()
+        room = max(1, self.buckets - 1)
+        fitting = [width for width in WIDTHS_S if length / width <= room]
+        return fitting[0] if fitting else math.ceil(length / room / 86_400) * 86_400
+
+    def values(self, **more: Any) -> dict[str, Any]:
+        """As of a window, and the bucket's width in milliseconds."""
+        return super().values(bucket_ms=self.bucket_s * 1000, **more)
+
+
+BUCKET = "make_timestamp_ms(epoch_ms(ts) // $bucket_ms * $bucket_ms)"
+"""SQL for the bucket a row's `ts` lies in."""
+
+IN_WINDOW = "ts >= $start AND ts < $end"
+"""SQL for the rows of the window."""
+
+
+def chosen(column: str, name: str) -> str:
+    """SQL for a filter by a list of names, where an empty list means all. Both words are ours."""
+    return f"(len(${name}::VARCHAR[]) = 0 OR list_contains(${name}::VARCHAR[], {column}))"
+
+
+def _stored(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(tzinfo=None)

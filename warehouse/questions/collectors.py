@@ -1,0 +1,129 @@
+"""Questions about the collectors themselves: are they well, and what did they miss."""
+
+from __future__ import annotations
+
+from warehouse.questions.asking import BUCKET, IN_WINDOW, Nothing, Statement, Texts, Trend, Window, chosen
+
+LATE_INTERVALS = 3
+"""Intervals (of the job, or of its health reports) after which a job that said nothing is late."""
+
+SILENT_S = 120
+"""Seconds after which a collector that sent no health report is silent."""
+
+
+class CollectorHealth(Trend):
+    """The daemon's own numbers over time; none named means all."""
+
+    source_name: Texts = []
+    metric: Texts = []
+
+
+def collector_jobs(asked: Window) -> Statement:
+    """Every job with its state: failing (it said so), silent (no word for long), late, or ok.
+
+    Counts are of the window; the state is that at the window's end.
+    """
+    return Statement(
+        f"""
+        WITH reported AS (
+            SELECT target AS source, object AS job,
+                max(ts) AS newest_at,
+                arg_max(value, ts) FILTER (metric = 'interval_s') AS interval_s,
+                sum(value) FILTER (metric = 'runs_total' AND ts >= $start) AS runs,
+                sum(value) FILTER (metric = 'errors_total' AND ts >= $start) AS errors,
+                sum(value) FILTER (metric = 'missed_total' AND ts >= $start) AS missed,
+                max(value) FILTER (metric = 'lag_max_ms' AND ts >= $start) AS lag_max_ms,
+                max(value) FILTER (metric = 'run_max_ms' AND ts >= $start) AS run_max_ms,
+                max(ts - to_milliseconds((value * 1000)::BIGINT)) FILTER (metric = 'last_success_age_s')
+                    AS last_success_at
+            FROM sample JOIN series USING (series_id)
+            WHERE kind = 'collector' AND ts >= $start - INTERVAL 1 DAY AND ts < $end
+            GROUP BY ALL
+        ),
+        told AS (
+            SELECT source, job, arg_max(state, ts) AS state, max(ts) AS since_at, arg_max(text, ts) AS text
+            FROM event
+            WHERE ts < $end
+            GROUP BY ALL
+        )
+        SELECT source, job,
+            CASE
+                WHEN newest_at < $end - to_seconds({SILENT_S}) OR newest_at IS NULL THEN 'silent'
+                WHEN told.state = 'failing' THEN 'failing'
+                WHEN last_success_at < newest_at - to_seconds(({LATE_INTERVALS} * interval_s)::BIGINT + 1)
+                    THEN 'late'
+                ELSE 'ok'
+            END AS state,
+            CASE WHEN newest_at < $end - to_seconds({SILENT_S}) THEN newest_at ELSE told.since_at END
+                AS since_at,
+            told.text, interval_s, newest_at, last_success_at,
+            coalesce(runs, 0)::BIGINT AS runs, coalesce(errors, 0)::BIGINT AS errors,
+            coalesce(missed, 0)::BIGINT AS missed, lag_max_ms, run_max_ms
+        FROM reported FULL JOIN told USING (source, job)
+        """,  # noqa: S608 - constants
+        asked.values(),
+        order="state = 'ok', source, job",
+    )
+
+
+def collector_health(asked: CollectorHealth) -> Statement:
+    """The daemon's own numbers over time: CPU, memory, spool, loop lag."""
+    return Statement(
+        f"""
+        WITH chosen AS (
+            SELECT series_id, target AS source, metric, unit
+            FROM series
+            WHERE kind = 'collector' AND object = 'daemon' AND {chosen("target", "source_name")}
+                AND {chosen("metric", "metric")}
+        ),
+        grouped AS (
+            SELECT {BUCKET} AS bucket_at, series_id, count(value) AS n, avg(value) AS mean, max(value) AS max
+            FROM sample
+            WHERE {IN_WINDOW} AND series_id IN (SELECT series_id FROM chosen)
+            GROUP BY 1, 2
+        )
+        SELECT bucket_at, $bucket_ms // 1000 AS bucket_s, source, metric, unit, n, mean, max
+        FROM grouped JOIN chosen USING (series_id)
+        """,  # noqa: S608 - constants
+        asked.values(source_name=asked.source_name, metric=asked.metric),
+        order="bucket_at, source, metric",
+    )
+
+
+def gaps(asked: Window) -> Statement:
+    """Samples that were due in the window and do not exist, and why."""
+    return Statement(
+        """
+        SELECT ts AS "at", until_ts AS until, source, job, reason, missed
+        FROM gap
+        WHERE ts < $end AND until_ts >= $start
+        """,
+        asked.values(),
+        order='"at", source, job',
+    )
+
+
+def events(asked: Window) -> Statement:
+    """Changes of state the collectors told of."""
+    return Statement(
+        f"""SELECT ts AS "at", source, job, state, text FROM event WHERE {IN_WINDOW}""",  # noqa: S608
+        asked.values(),
+        order='"at", source, job',
+    )
+
+
+def freshness(_: Nothing) -> Statement:
+    """The newest row of each kind that each source sent."""
+    return Statement(
+        """
+        WITH newest AS (
+            SELECT series_id, max(ts) AS newest_at FROM attempt GROUP BY series_id
+            UNION ALL
+            SELECT series_id, max(ts) AS newest_at FROM sample GROUP BY series_id
+        )
+        SELECT source, kind, max(newest_at) AS newest_at
+        FROM newest JOIN series USING (series_id)
+        GROUP BY ALL
+        """,
+        order="source, kind",
+    )

@@ -1,0 +1,54 @@
+"""Questions about what is kept: samples as they came, and the room they take."""
+
+from __future__ import annotations
+
+from warehouse.questions.asking import IN_WINDOW, Nothing, Statement, Texts, Window, chosen
+
+
+class Samples(Window):
+    """Single samples of the chosen series; none named means all."""
+
+    kind: Texts = []
+    target: Texts = []
+    object: Texts = []
+    metric: Texts = []
+
+
+def samples(asked: Samples) -> Statement:
+    """Single samples as they were measured."""
+    return Statement(
+        f"""
+        SELECT ts AS "at", kind, target, object, metric, unit, value, outcome
+        FROM sample JOIN series USING (series_id)
+        WHERE {IN_WINDOW} AND {chosen("kind", "kind")} AND {chosen("target", "target")}
+            AND {chosen("object", "object")} AND {chosen("metric", "metric")}
+        """,  # noqa: S608 - constants
+        asked.values(kind=asked.kind, target=asked.target, object=asked.object, metric=asked.metric),
+        order='"at", kind, target, object, metric',
+    )
+
+
+def storage(_: Nothing) -> Statement:
+    """Rows and age of each table, and the bytes of the database file and of its log."""
+    return Statement(
+        """
+        WITH counted AS (
+            SELECT 'attempt' AS table_name, count(*) AS rows, min(ts) AS oldest_at, max(ts) AS newest_at
+            FROM attempt
+            UNION ALL
+            SELECT 'sample', count(*), min(ts), max(ts) FROM sample
+            UNION ALL
+            SELECT 'gap', count(*), min(ts), max(ts) FROM gap
+            UNION ALL
+            SELECT 'event', count(*), min(ts), max(ts) FROM event
+            UNION ALL
+            SELECT 'batch', count(*), min(received_at), max(received_at) FROM batch
+            UNION ALL
+            SELECT 'series', count(*), min(first_seen_at), max(first_seen_at) FROM series
+        )
+        SELECT table_name, rows, oldest_at, newest_at, $file_bytes::BIGINT AS file_bytes,
+            $wal_bytes::BIGINT AS wal_bytes
+        FROM counted
+        """,
+        order="table_name",
+    )
