@@ -22,7 +22,7 @@ WIDTHS_S = (
 """Widths a bucket may have, in seconds: those people read at a glance."""
 
 Text = Annotated[str, StringConstraints(max_length=200)]
-Texts = Annotated[list[Text], Field(max_length=200)]
+Texts = Annotated[tuple[Text, ...], Field(max_length=200)]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Statement:
     sql: str
     values: Mapping[str, Any] = field(default_factory=dict)
     order: str = ""
+    sizes: bool = False
+    """Whether to bind $file_bytes and $wal_bytes, which SQL cannot know."""
 
     @property
     def ordered(self) -> str:
@@ -63,7 +65,8 @@ class Window(Asked):
 
     def values(self, **more: Any) -> dict[str, Any]:
         """The values to bind: the window as the warehouse keeps instants, and `more`."""
-        return {"start": _stored(self.start), "end": _stored(self.end), **more}
+        lists = {name: list(value) for name, value in more.items() if isinstance(value, tuple)}
+        return {"start": _stored(self.start), "end": _stored(self.end), **more, **lists}
 
 
 class Trend(Window):

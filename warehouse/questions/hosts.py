@@ -8,15 +8,15 @@ from warehouse.questions.asking import BUCKET, IN_WINDOW, Nothing, Statement, Te
 class HostTrend(Trend):
     """The chosen metrics of the chosen hosts over time; none named means all."""
 
-    host: Texts = []
-    metric: Texts = []
-    object: Texts = []
+    host: Texts = ()
+    metric: Texts = ()
+    object: Texts = ()
 
 
 class HostWindow(Window):
     """The chosen hosts over a window; none named means all."""
 
-    host: Texts = []
+    host: Texts = ()
 
 
 def hosts(_: Nothing) -> Statement:
@@ -51,7 +51,7 @@ def host_trend(asked: HostTrend) -> Statement:
         )
         SELECT bucket_at, $bucket_ms // 1000 AS bucket_s, host, object, metric, unit, n, failures, mean, max
         FROM grouped JOIN chosen USING (series_id)
-        """,  # noqa: S608 - constants
+        """,
         asked.values(host=asked.host, metric=asked.metric, object=asked.object),
         order="bucket_at, host, metric, object",
     )
@@ -62,7 +62,8 @@ def host_now(asked: HostWindow) -> Statement:
     return Statement(
         f"""
         WITH newest AS (
-            SELECT series_id, max(ts) AS "at", arg_max_null(value, ts) AS value, arg_max(outcome, ts) AS outcome
+            SELECT series_id, max(ts) AS "at", arg_max_null(value, ts) AS value,
+                arg_max(outcome, ts) AS outcome
             FROM sample
             WHERE {IN_WINDOW} AND series_id IN (
                 SELECT series_id FROM series WHERE kind = 'host' AND {chosen("target", "host")}
@@ -71,7 +72,7 @@ def host_now(asked: HostWindow) -> Statement:
         )
         SELECT target AS host, object, metric, unit, "at", value, outcome
         FROM newest JOIN series USING (series_id)
-        """,  # noqa: S608 - constants
+        """,
         asked.values(host=asked.host),
         order="host, metric, object",
     )
@@ -95,7 +96,7 @@ def top_processes(asked: HostWindow) -> Statement:
         WHERE {IN_WINDOW} AND kind = 'host' AND starts_with(metric, 'process_')
             AND {chosen("target", "host")}
         GROUP BY ALL
-        """,  # noqa: S608 - constants
+        """,
         asked.values(host=asked.host),
         order="cpu_ratio_mean DESC NULLS LAST, process",
     )

@@ -8,10 +8,10 @@ from warehouse.questions.asking import IN_WINDOW, Nothing, Statement, Texts, Win
 class Samples(Window):
     """Single samples of the chosen series; none named means all."""
 
-    kind: Texts = []
-    target: Texts = []
-    object: Texts = []
-    metric: Texts = []
+    kind: Texts = ()
+    target: Texts = ()
+    object: Texts = ()
+    metric: Texts = ()
 
 
 def samples(asked: Samples) -> Statement:
@@ -22,7 +22,7 @@ def samples(asked: Samples) -> Statement:
         FROM sample JOIN series USING (series_id)
         WHERE {IN_WINDOW} AND {chosen("kind", "kind")} AND {chosen("target", "target")}
             AND {chosen("object", "object")} AND {chosen("metric", "metric")}
-        """,  # noqa: S608 - constants
+        """,
         asked.values(kind=asked.kind, target=asked.target, object=asked.object, metric=asked.metric),
         order='"at", kind, target, object, metric',
     )
@@ -51,4 +51,5 @@ def storage(_: Nothing) -> Statement:
         FROM counted
         """,
         order="table_name",
+        sizes=True,
     )

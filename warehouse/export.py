@@ -1,0 +1,124 @@
+"""Answers as Arrow, JSON, CSV or Parquet, whole or block by block."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+Format = Literal["arrow", "json", "csv", "parquet"]
+
+MEDIA_TYPES: Mapping[Format, str] = {
+    "arrow": "application/vnd.apache.arrow.stream",
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+DANGEROUS_IN_SHEETS = r"^\s*[=+\-@\t\r]"
+"""Text that a spreadsheet would run as a formula."""
+
+
+class _Writer(Protocol):
+    def write_batch(self, batch: pa.RecordBatch) -> None: ...
+    def close(self) -> None: ...
+
+
+def format_of(accept: str) -> Format | None:
+    """The format an Accept header asks for first among those we speak; None when it names none."""
+    for entry in accept.split(","):
+        media = entry.partition(";")[0].strip().lower()
+        if media in ("*/*", "application/*", ""):
+            return "json"
+        for name, known in MEDIA_TYPES.items():
+            if media == known.partition(";")[0]:
+                return name
+        if media == "text/*":
+            return "csv"
+    return None
+
+
+def render(question: str, table: pa.Table, form: Format) -> bytes:
+    """A whole answer in one piece."""
+    if form == "json":
+        return _json(question, table)
+    schema, batches = table.schema, table.to_batches()
+    return b"".join(render_blocks(iter([pa.RecordBatch.from_pylist([], schema=schema), *batches]), form))
+
+
+def render_blocks(batches: Iterator[pa.RecordBatch], form: Format) -> Iterator[bytes]:
+    """Bytes for each block as it comes; the first block gives the schema (and may be empty)."""
+    first = next(batches)
+    sink = io.BytesIO()
+    writer = _OPEN[form](sink, _safe(first, form).schema)
+    yield from _drain(sink)
+    for batch in batches:
+        writer.write_batch(_safe(batch, form))
+        yield from _drain(sink)
+    writer.close()
+    yield from _drain(sink)
+
+
+def formula_safe(column: pa.Array) -> pa.Array:
+    """Text with an apostrophe before whatever a spreadsheet would run."""
+    dangerous = pc.match_substring_regex(column, DANGEROUS_IN_SHEETS)
+    return pc.if_else(dangerous, pc.binary_join_element_wise("'", column, ""), column)
+
+
+def _safe(batch: pa.RecordBatch, form: Format) -> pa.RecordBatch:
+    """The batch as this format wants it: in CSV, no live formulas and instants as ISO 8601."""
+    if form != "csv":
+        return batch
+    columns = []
+    for column in batch.columns:
+        if pa.types.is_string(column.type):
+            columns.append(formula_safe(column))
+        elif pa.types.is_timestamp(column.type):
+            columns.append(pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ"))
+        else:
+            columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+class _JsonLines:
+    """JSON of unknown length: one object per line."""
+
+    def __init__(self, sink: io.BytesIO, _: pa.Schema) -> None:
+        self._sink = sink
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        for row in batch.to_pylist():
+            self._sink.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
+
+    def close(self) -> None:
+        """Nothing to finish."""
+
+
+def _parquet(sink: io.BytesIO, schema: pa.Schema) -> Any:
+    return pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd")
+
+
+_OPEN: Mapping[Format, Callable[[io.BytesIO, pa.Schema], _Writer]] = {
+    "arrow": pa.ipc.new_stream,
+    "json": _JsonLines,
+    "csv": pyarrow.csv.CSVWriter,
+    "parquet": _parquet,
+}
+
+
+def _drain(sink: io.BytesIO) -> Iterator[bytes]:
+    if sink.tell():
+        yield sink.getvalue()
+        sink.seek(0)
+        sink.truncate()
+
+
+def _json(question: str, table: pa.Table) -> bytes:
+    answer = {"question": question, "columns": table.column_names, "rows": table.to_pylist()}
+    return orjson.dumps(answer, option=orjson.OPT_UTC_Z)
