@@ -55,14 +55,14 @@ def render(question: str, table: pa.Table, form: Format) -> bytes:
 def render_blocks(batches: Iterator[pa.RecordBatch], form: Format) -> Iterator[bytes]:
     """Bytes for each block as it comes; the first block gives the schema (and may be empty)."""
     first = next(batches)
-    sink = io.BytesIO()
+    sink = _Outlet()
     writer = _OPEN[form](sink, _safe(first, form).schema)
-    yield from _drain(sink)
+    yield from sink.drain()
     for batch in batches:
         writer.write_batch(_safe(batch, form))
-        yield from _drain(sink)
+        yield from sink.drain()
     writer.close()
-    yield from _drain(sink)
+    yield from sink.drain()
 
 
 def formula_safe(column: pa.Array) -> pa.Array:
@@ -86,10 +86,37 @@ def _safe(batch: pa.RecordBatch, form: Format) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
+class _Outlet(io.RawIOBase):
+    """A sink that is emptied between writes and still knows how far the file has come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        self._position += len(part)
+        return len(part)
+
+    def drain(self) -> Iterator[bytes]:
+        """What was written since the last time."""
+        if self._parts:
+            yield b"".join(self._parts)
+            self._parts.clear()
+
+
 class _JsonLines:
     """JSON of unknown length: one object per line."""
 
-    def __init__(self, sink: io.BytesIO, _: pa.Schema) -> None:
+    def __init__(self, sink: _Outlet, _: pa.Schema) -> None:
         self._sink = sink
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
@@ -100,23 +127,16 @@ class _JsonLines:
         """Nothing to finish."""
 
 
-def _parquet(sink: io.BytesIO, schema: pa.Schema) -> Any:
+def _parquet(sink: _Outlet, schema: pa.Schema) -> Any:
     return pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd")
 
 
-_OPEN: Mapping[Format, Callable[[io.BytesIO, pa.Schema], _Writer]] = {
+_OPEN: Mapping[Format, Callable[[_Outlet, pa.Schema], _Writer]] = {
     "arrow": pa.ipc.new_stream,
     "json": _JsonLines,
     "csv": pyarrow.csv.CSVWriter,
     "parquet": _parquet,
 }
-
-
-def _drain(sink: io.BytesIO) -> Iterator[bytes]:
-    if sink.tell():
-        yield sink.getvalue()
-        sink.seek(0)
-        sink.truncate()
 
 
 def _json(question: str, table: pa.Table) -> bytes:

@@ -26,7 +26,7 @@ PERCENTILES = f"""
     (ranks[2] % {CENSORED}) / 1000 AS p95_ms, ranks[2] >= {CENSORED} AS p95_above,
     (ranks[3] % {CENSORED}) / 1000 AS p99_ms, ranks[3] >= {CENSORED} AS p99_above,
     max_us / 1000 AS max_ms,
-    'raw' AS tier, 'probe' AS source, 0.0 AS error_bound
+    'raw' AS tier, 'probe' AS source, 0.0::DOUBLE AS error_bound
 """
 
 AGGREGATES = """
