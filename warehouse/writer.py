@@ -34,9 +34,9 @@ KEYS = """
         'lower' AS direction
     FROM incoming_attempts
     UNION ALL
-    SELECT kind, target, object, metric, first(unit), max(direction)
+    SELECT kind, target, object, metric, unit, max(direction)
     FROM incoming_samples
-    GROUP BY kind, target, object, metric
+    GROUP BY kind, target, object, metric, unit
 """
 
 ATTEMPT_SERIES = """
@@ -207,9 +207,11 @@ def _add_series(connection: DuckDBPyConnection, source: str, received_at: dateti
         WHERE series.unit IS DISTINCT FROM keys.unit
         """  # noqa: S608 - a constant
     ).fetchall()
-    for *_, metric, given, _, known in keys:
-        if known is not None:
-            raise InvalidInputError(f"{metric} is kept in {known!r}, given {given!r}", field="samples.unit")
+    units = {tuple(key[:4]): key[6] for key in keys if key[6] is not None}
+    for *name, given, _, _ in keys:
+        known = units.setdefault(tuple(name), given)
+        if known != given:
+            raise InvalidInputError(f"{name[3]} is kept in {known!r}, given {given!r}", field="samples.unit")
     if not keys:
         return 0
     held = connection.execute("SELECT count(*) FROM series WHERE source = ?", [source]).fetchall()[0][0]

@@ -1,0 +1,104 @@
+"""A real warehouse in a process of its own, on a free port and a directory of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.servers.ports import free_port
+from warehouse.client import Client
+from warehouse.errors import WarehouseAwayError
+from warehouse.settings import Settings, load
+
+ROOT = Path(__file__).parents[2]
+START_S = 30
+STOP_S = 15
+
+SERVE = "import sys; from pathlib import Path; from warehouse import server, settings; "
+SERVE += "server.run(settings.load(Path(sys.argv[1]), {}))"
+
+
+class WarehouseProcess:
+    """Starts, kills and starts again the warehouse of one configuration file."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self.settings: Settings = load(config, {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, *, ready: bool = True) -> None:
+        """Start the process and, unless told otherwise, wait until it answers."""
+        self._process = subprocess.Popen([sys.executable, "-c", SERVE, str(self.config)], cwd=ROOT)
+        if ready:
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until the warehouse answers; fail when it ends before."""
+        client = Client(self.settings.warehouse.url, lambda: "", retries=0)
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            assert self._process is not None
+            assert self._process.poll() is None, f"the warehouse ended with {self._process.returncode}"
+            try:
+                client.health()
+                client.close()
+                return
+            except WarehouseAwayError:
+                time.sleep(0.05)
+        raise AssertionError(f"the warehouse did not answer within {START_S} s")
+
+    def stop(self) -> int:
+        """Ask it to stop (SIGTERM); its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            os.kill(self._process.pid, how)
+        code = self._process.wait(STOP_S)
+        self._process = None
+        return code
+
+    def client(self, process: str, **options: object) -> Client:
+        """A client of this warehouse with the token of one of its processes."""
+        return Client.for_process(self.settings, process, **options)
+
+
+def write_config(folder: Path, extra: str = "", *, warehouse: str = "") -> Path:
+    """A configuration with free ports and its data below `folder`.
+
+    `extra` is more TOML, `warehouse` more keys of its [warehouse] table.
+    """
+    config = folder / "perfhouse.toml"
+    config.write_text(
+        f'data_dir = "data"\n[warehouse]\nport = {free_port()}\n{warehouse}\n'
+        f"[dashboard]\nport = {free_port()}\n{extra}",
+        encoding="utf-8",
+    )
+    return config
+
+
+@contextmanager
+def running_warehouse(folder: Path, extra: str = "", *, warehouse: str = "") -> Iterator[WarehouseProcess]:
+    """A started warehouse that is stopped at the end."""
+    process = WarehouseProcess(write_config(folder, extra, warehouse=warehouse))
+    process.start()
+    try:
+        yield process
+    finally:
+        process.stop()
