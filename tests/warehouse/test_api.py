@@ -317,7 +317,7 @@ def test_csv_disarms_formulas_and_parquet_keeps_the_text(collect: Client, read: 
     read.export("attempts", "parquet", parquet, **window)
     disarmed = {f"'{name}" if name != "plain" else name for name in names}
     assert set(pl.read_csv(text.getvalue())["endpoint"]) == disarmed
-    assert set(pl.read_parquet(parquet)["endpoint"]) == set(names)
+    assert set(pl.read_parquet(parquet.getvalue())["endpoint"]) == set(names)
 
 
 def test_a_retry_after_the_answer_was_lost_changes_nothing(collect: Client, read: Client) -> None:

@@ -31,7 +31,12 @@ def test_a_statement_past_its_deadline_is_interrupted_and_the_slot_is_free_again
 
 def test_waiting_for_a_slot_counts_towards_the_deadline(store: Store) -> None:
     reader = Reader(store, deadline_s=1.0, row_cap=10, slots=1)
-    running = threading.Thread(target=lambda: pytest.raises(DeadlineError, reader.answer, ENDLESS))
+
+    def occupy() -> None:
+        with pytest.raises(DeadlineError):
+            reader.answer(ENDLESS)
+
+    running = threading.Thread(target=occupy)
     running.start()
     time.sleep(0.2)
     began = time.monotonic()
