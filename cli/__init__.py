@@ -1,0 +1,1 @@
+"""What stands behind the commands: starting, status and the first configuration."""
