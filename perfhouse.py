@@ -15,7 +15,13 @@ from typing import Annotated
 
 import typer
 
-from warehouse.errors import ConfigurationError, InvalidInputError, PerfhouseError, WarehouseAwayError
+from warehouse.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    PerfhouseError,
+    RefusedError,
+    WarehouseAwayError,
+)
 from warehouse.settings import CONFIG_NAME, Secret, Settings, load
 
 app = typer.Typer(
@@ -321,7 +327,8 @@ def run() -> None:
     try:
         app()
     except PerfhouseError as error:
-        narrate(f"{error.title}\n{error.message}" + (f"\n{error.hint}" if error.hint else ""))
+        field = f"{error.field}: " if isinstance(error, RefusedError) and error.field else ""
+        narrate(f"{error.title}\n{field}{error.message}" + (f"\n{error.hint}" if error.hint else ""))
         sys.exit(error.exit_code)
 
 

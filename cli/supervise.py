@@ -19,6 +19,7 @@ LONGEST_PAUSE_S = 30.0
 STABLE_S = 60.0
 GRACE_S = 6.0
 POLL_S = 0.1
+LAST_WORDS_S = 1.0
 FINAL_EXIT_CODES = (75, 78)
 """Already running, bad configuration: starting again would not help."""
 
@@ -48,6 +49,7 @@ class _Running:
     start_again_at: float = 0.0
     pause_s: float = FIRST_PAUSE_S
     was_ready: bool = False
+    relay: threading.Thread | None = None
 
 
 class Supervisor:
@@ -95,12 +97,14 @@ class Supervisor:
         )
         running.started_at = time.monotonic()
         running.was_ready = False
-        threading.Thread(target=self._relay, args=(running, running.process), daemon=True).start()
+        running.relay = threading.Thread(target=self._relay, args=(running, running.process), daemon=True)
+        running.relay.start()
 
     def _relay(self, running: _Running, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self._say(running, line.rstrip("\n"))
+        with process.stdout:
+            for line in process.stdout:
+                self._say(running, line.rstrip("\n"))
 
     def _say(self, running: _Running, text: str) -> None:
         name = running.part.name.ljust(self._width)
@@ -157,6 +161,8 @@ class Supervisor:
                 self._say(running, f"did not stop within {GRACE_S:g} s, killing it")
                 _signal_group(running.process, signal.SIGKILL)
                 running.process.wait()
+            assert running.relay is not None
+            running.relay.join(LAST_WORDS_S)
 
 
 def taken_ports(parts: Sequence[Part]) -> list[str]:
