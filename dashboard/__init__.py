@@ -1,0 +1,1 @@
+"""The pages in the browser: asks the warehouse questions and draws the answers."""
