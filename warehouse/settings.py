@@ -3,59 +3,37 @@
 from __future__ import annotations
 
 import os
+import ssl
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from warehouse.errors import ConfigurationError
+from warehouse.faults import describe, is_echo
+from warehouse.fields import (
+    ConfigPath,
+    Headers,
+    Port,
+    Seconds,
+    Secret,
+    Section,
+    Url,
+    is_thorough,
+)
 from warehouse.model import Name
+
+__all__ = ["Secret", "Settings", "find_config", "load", "parse"]
 
 CONFIG_NAME = "perfhouse.toml"
 ENVIRONMENT_PREFIX = "PERFHOUSE_"
-SECRET_WORDS = ("authorization", "cookie", "token", "secret", "password", "api-key", "apikey")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+Part = TypeVar("Part", bound=Section)
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-
-
-class Section(BaseModel):
-    """Base of every table in the configuration: frozen, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
-
-
-class Secret(Section):
-    """A reference to a secret: the name of an environment variable, or of a file. Never the secret."""
-
-    env: str | None = None
-    file: Path | None = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Secret:
-        if (self.env is None) == (self.file is None):
-            raise ValueError('expected either { env = "NAME" } or { file = "path" }')
-        return self
-
-    def reveal(self) -> str:
-        """The secret itself, read now. Raises ConfigurationError when it is not there."""
-        if self.env is not None:
-            if self.env not in os.environ:
-                raise ConfigurationError(
-                    [f"environment variable {self.env}: expected a secret, given nothing"]
-                )
-            return os.environ[self.env]
-        assert self.file is not None
-        try:
-            return self.file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                [f"{self.file}: expected a readable file with a secret, {error}"]
-            ) from None
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
+"""Addresses that mean every interface, and where this machine finds what listens there."""
 
 
 class WarehouseSettings(Section):
@@ -72,7 +50,8 @@ class WarehouseSettings(Section):
     @property
     def url(self) -> str:
         """Where this machine's other processes find the warehouse."""
-        return f"http://{self.host}:{self.port}"
+        host = EVERYWHERE.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 class DashboardSettings(Section):
@@ -95,8 +74,14 @@ class CollectorsSettings(Section):
     health_interval_s: Annotated[float, Field(ge=1, le=600)] = 15.0
     spool_mb: Annotated[int, Field(ge=1, le=100_000)] = 256
     max_in_flight: Annotated[int, Field(ge=1, le=64)] = 4
-    warehouse_url: str | None = None
+    warehouse_url: Url | None = None
     token: Secret | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> CollectorsSettings:
+        if (self.warehouse_url is None) != (self.token is None):
+            raise ValueError("expected both warehouse_url and token or neither, given one of them")
+        return self
 
 
 class DemoSettings(Section):
@@ -106,15 +91,21 @@ class DemoSettings(Section):
     port: Port = 8000
 
 
+def _table_or_list(value: object) -> object:
+    if not isinstance(value, dict | list):
+        raise ValueError("expected a table or a list")  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
 class EndpointSettings(Section):
     """One request that is probed, and what a right answer looks like."""
 
     path: Annotated[str, Field(pattern=r"^/[^\s]*$", max_length=2000)]
     name: Name | None = None
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
-    headers: Mapping[str, str | Secret] = {}
+    headers: Headers = Field(default_factory=dict)
     body: str | None = None
-    json_body: dict[str, Any] | list[Any] | None = None
+    json_body: Annotated[dict[str, Any] | list[Any], BeforeValidator(_table_or_list)] | None = None
     expect_status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = (200,)
     expect_text: str | None = None
     expect_json: dict[str, Any] | None = None
@@ -128,11 +119,6 @@ class EndpointSettings(Section):
         """The endpoint's name: its own, or method and path (without the query, which may hold data)."""
         return self.name or f"{self.method} {self.path.partition('?')[0]}"
 
-    @field_validator("headers")
-    @classmethod
-    def _no_literal_secrets(cls, headers: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
-        return _refuse_literal_secrets(headers)
-
     @model_validator(mode="after")
     def _one_body(self) -> EndpointSettings:
         if self.body is not None and self.json_body is not None:
@@ -144,36 +130,28 @@ class TargetSettings(Section):
     """An API that is watched: where it is, and its endpoints."""
 
     name: Name
-    url: str
+    url: Url
     interval_s: Seconds = 10.0
     deadline_s: Annotated[float, Field(gt=0, le=300)] = 3.0
-    headers: Mapping[str, str | Secret] = {}
+    headers: Headers = Field(default_factory=dict)
     verify_tls: bool = True
-    ca_file: Path | None = None
+    ca_file: ConfigPath | None = None
     endpoint: tuple[EndpointSettings, ...] = Field(min_length=1)
 
-    @field_validator("url")
+    @field_validator("ca_file")
     @classmethod
-    def _plain_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected an address such as https://api.example.com")
-        if parts.username or parts.password:
-            raise ValueError(
-                'expected an address without user and password; use headers with { env = "NAME" }'
-            )
-        if parts.query or parts.fragment:
-            raise ValueError("expected an address without ? and #; they belong into an endpoint's path")
-        return url.rstrip("/")
-
-    @field_validator("headers")
-    @classmethod
-    def _no_literal_secrets(cls, headers: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
-        return _refuse_literal_secrets(headers)
+    def _holds_certificates(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is not None and is_thorough(info):
+            try:
+                ssl.create_default_context(cafile=file)
+            except OSError as error:
+                why = "none found" if isinstance(error, ssl.SSLError) else error.strerror
+                raise ValueError(f"expected a readable file of certificates (PEM), {why}") from None
+        return file
 
     @model_validator(mode="after")
     def _endpoint_names_differ(self) -> TargetSettings:
-        _refuse_repeats([endpoint.label for endpoint in self.endpoint], "endpoint")
+        _refuse_repeats(endpoint.label for endpoint in self.endpoint)
         return self
 
 
@@ -186,11 +164,15 @@ class HostSettings(Section):
     top: Annotated[int, Field(ge=0, le=20)] = 5
 
 
+Listening = WarehouseSettings | DashboardSettings | DemoSettings
+"""The sections of the parts that listen on a port."""
+
+
 class Settings(Section):
     """Everything the configuration says. `path` is the file it came from."""
 
     path: Path
-    data_dir: Path = Path("data")
+    data_dir: ConfigPath = Field(Path("data"), validate_default=True)
     warehouse: WarehouseSettings = WarehouseSettings()
     dashboard: DashboardSettings = DashboardSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -199,13 +181,15 @@ class Settings(Section):
     target: tuple[TargetSettings, ...] = ()
     host: HostSettings | None = None
 
+    @field_validator("target")
+    @classmethod
+    def _target_names_differ(cls, targets: tuple[TargetSettings, ...]) -> tuple[TargetSettings, ...]:
+        _refuse_repeats(target.name for target in targets)
+        return targets
+
     @model_validator(mode="after")
-    def _names_and_ports_differ(self) -> Settings:
-        _refuse_repeats([target.name for target in self.target], "target")
-        ports = {"warehouse": self.warehouse.port, "dashboard": self.dashboard.port}
-        if self.demo.enabled:
-            ports["demo"] = self.demo.port
-        _refuse_repeats([str(port) for port in ports.values()], "port")
+    def _ports_differ(self) -> Settings:
+        _refuse_shared_ports(self.warehouse, self.dashboard, self.demo)
         return self
 
     @property
@@ -224,17 +208,17 @@ class Settings(Section):
         return self.data_dir / "spool"
 
 
-def _refuse_repeats(names: list[str], what: str) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
+def _refuse_repeats(names: Iterable[str]) -> None:
+    listed = list(names)
+    repeated = sorted({name for name in listed if listed.count(name) > 1})
     if repeated:
-        raise ValueError(f"expected every {what} once, given more than once: {', '.join(repeated)}")
+        raise ValueError(f"expected each name once, given more than once: {', '.join(repeated)}")
 
 
-def _refuse_literal_secrets(headers: Mapping[str, str | Secret]) -> Mapping[str, str | Secret]:
-    for name, value in headers.items():
-        if isinstance(value, str) and any(word in name.lower() for word in SECRET_WORDS):
-            raise ValueError(f'{name} holds a secret: expected {{ env = "NAME" }} or {{ file = "path" }}')
-    return headers
+def _refuse_shared_ports(*sections: Listening) -> None:
+    ports = [section.port for section in sections if not isinstance(section, DemoSettings) or section.enabled]
+    if len(set(ports)) < len(ports):
+        raise ValueError(f"expected a port of its own for each part, given {', '.join(map(str, ports))}")
 
 
 def find_config(explicit: Path | None = None) -> Path:
@@ -242,31 +226,87 @@ def find_config(explicit: Path | None = None) -> Path:
     return explicit or Path(os.environ.get(f"{ENVIRONMENT_PREFIX}CONFIG", CONFIG_NAME))
 
 
-def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+def load(
+    path: Path | None = None, environment: Mapping[str, str] | None = None, *, thorough: bool = False
+) -> Settings:
     """Read and check the configuration.
 
     Scalars may be overridden by variables such as PERFHOUSE_WAREHOUSE__PORT or PERFHOUSE_DATA_DIR.
-    Relative paths are taken from the file's own folder. Raises ConfigurationError naming file, key,
-    what was expected and what was given, for every problem at once.
+    Relative paths are taken from the file's own folder. `thorough` also looks at what the keys refer
+    to: secrets and certificates. Raises ConfigurationError naming file, key, what was expected and
+    what was given, for every problem at once.
     """
     file = find_config(path)
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigurationError(
             [f"{file}: expected a configuration file, given none"],
             "Run `perfhouse init` to write one, or name it with --config or PERFHOUSE_CONFIG.",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError([f"{file}: expected a readable file, {error}"]) from None
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigurationError([f"{file}: expected a readable file, {why}"]) from None
+    return parse(text, file, os.environ if environment is None else environment, thorough=thorough)
+
+
+def parse(text: str, file: Path, environment: Mapping[str, str], *, thorough: bool = False) -> Settings:
+    """As `load`, of a text that is in `file`, or will be."""
+    try:
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError([f"{file}: expected TOML, {error}"]) from None
-    origins = _override(document, os.environ if environment is None else environment)
+    except (ValueError, RecursionError):
+        raise ConfigurationError([f"{file}: expected TOML with numbers and nesting of a sane size"]) from None
+    origins = _override(document, environment)
+    context = {"folder": file.absolute().parent, "thorough": thorough}
+    problems = [f"{file}: path: no such key, given a value"] if "path" in document else []
     try:
-        settings = Settings.model_validate({**document, "path": file.absolute()})
+        settings = Settings.model_validate({**document, "path": file.absolute()}, context=context)
     except ValidationError as error:
-        raise ConfigurationError([_describe(file, origins, fault) for fault in error.errors()]) from None
-    return settings.model_copy(update={"data_dir": (file.absolute().parent / settings.data_dir).resolve()})
+        problems += [describe(file, origins, fault) for fault in error.errors() if not is_echo(fault)]
+        problems += [problem for problem in _hidden(file, document) if problem not in problems]
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def _hidden(file: Path, document: Mapping[str, Any]) -> list[str]:
+    """Repeated names and ports among the valid parts of a faulty document.
+
+    The models compare parts only when each is valid, and a person wants to hear everything at once.
+    """
+    problems = []
+
+    def judge(key: str, rule: Callable[..., None], *given: Any) -> None:
+        try:
+            rule(*given)
+        except ValueError as error:
+            problems.append(f"{file}: {key}: {error}")
+
+    targets = [target for target in _list(document.get("target")) if isinstance(target, dict)]
+    judge("target", _refuse_repeats, [str(target["name"]) for target in targets if "name" in target])
+    for number, target in enumerate(targets, 1):
+        endpoints = [_valid(EndpointSettings, each) for each in _list(target.get("endpoint"))]
+        judge(f"target[{number}]", _refuse_repeats, [each.label for each in endpoints if each])
+    listening = [
+        _valid(WarehouseSettings, document.get("warehouse", {})),
+        _valid(DashboardSettings, document.get("dashboard", {})),
+        _valid(DemoSettings, document.get("demo", {})),
+    ]
+    judge("the whole file", _refuse_shared_ports, *(section for section in listening if section))
+    return problems
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _valid(kind: type[Part], value: object) -> Part | None:
+    try:
+        return kind.model_validate(value)
+    except ValidationError:
+        return None
 
 
 def _override(document: dict[str, Any], environment: Mapping[str, str]) -> dict[tuple[str, ...], str]:
@@ -276,32 +316,12 @@ def _override(document: dict[str, Any], environment: Mapping[str, str]) -> dict[
         key = tuple(variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
         if not variable.startswith(ENVIRONMENT_PREFIX) or key == ("config",):
             continue
-        section: Any = document
+        section = document
         for part in key[:-1]:
-            section = section.setdefault(part, {}) if isinstance(section, dict) else {}
-        if isinstance(section, dict):
-            section[key[-1]] = value
-            origins[key] = variable
+            inner = section.setdefault(part, {})
+            if not isinstance(inner, dict):
+                inner = section[part] = {}
+            section = inner
+        section[key[-1]] = value
+        origins[key] = variable
     return origins
-
-
-def _describe(file: Path, origins: Mapping[tuple[str, ...], str], fault: Any) -> str:
-    """One problem in one line: file, key, expected, given."""
-    location = tuple(part for part in fault["loc"] if part not in ("str", "Secret"))
-    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    variable = origins.get(tuple(str(part) for part in location))
-    where = f"environment variable {variable}" if variable else str(file)
-    expected = {
-        "extra_forbidden": "no such key",
-        "missing": "expected a value",
-    }.get(fault["type"], fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected"))
-    given = "nothing" if fault["type"] == "missing" else _shorten(fault["input"], key)
-    return f"{where}: {key or 'the whole file'}: {expected}, given {given}"
-
-
-def _shorten(value: object, key: str) -> str:
-    """What was given, short, and never a secret."""
-    if any(word in key.lower() for word in (*SECRET_WORDS, "headers", "url", "body")):
-        return "something else"
-    text = repr(value) if isinstance(value, str | int | float | bool) else f"a {type(value).__name__}"
-    return text if len(text) <= 80 else text[:77] + "..."
