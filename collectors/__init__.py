@@ -1,0 +1,1 @@
+"""The scheduled daemon: probes endpoints, samples the host, spools what it measured and ships it."""
