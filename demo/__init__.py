@@ -1,0 +1,1 @@
+"""A sample invoice API on a real PostgreSQL: something to watch, slow down and break."""
