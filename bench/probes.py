@@ -1,4 +1,4 @@
-"""How true a probe's latency is: the daemon against a raw socket, interleaved, idle and beside a heavy query."""
+"""How true a probe's latency is: the daemon against a raw socket, idle and beside a heavy query."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ def measure() -> Section:
                 rows.append(_compare(client, label, control, began, ended))
     return Section(
         "Truth of a probe",
-        f"""A server answers 1 kB after {DELAY_S * 1000:.0f} ms. The daemon (httpx, fresh connections) probes
-{PROBED} endpoints of it every {INTERVAL_S} s for {WATCH_S:.0f} s; in the same seconds a blocking raw socket in
-another process asks it every {CONTROL_EVERY_S * 1000:.0f} ms. Both time from connect to the last byte. The heavy
-query is `percentile_trend` over {ATTEMPTS:,} attempts of {ENDPOINTS} endpoints, asked again as soon as it is
-answered, on the same two cores.""",
+        f"""A server answers 1 kB after {DELAY_S * 1000:.0f} ms. The daemon (httpx, fresh connections)
+probes {PROBED} endpoints of it every {INTERVAL_S} s for {WATCH_S:.0f} s; in the same seconds a blocking raw
+socket in another process asks it every {CONTROL_EVERY_S * 1000:.0f} ms. Both time from connect to the last
+byte. The heavy query is `percentile_trend` over {ATTEMPTS:,} attempts of {ENDPOINTS} endpoints, asked again
+as soon as it is answered, on the same two cores.""",
         (
             "",
             "probes",
