@@ -1,0 +1,215 @@
+"""One probe of one endpoint: each attempt is one row, whatever the target does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpcore
+import httpx
+import orjson
+
+from collectors.dialer import Dialer, Marks
+from collectors.expect import asserts_body, judge
+from collectors.failure import classify
+from collectors.lag import LagTicker
+from collectors.names import clean_name
+from collectors.resolve import Resolver
+from warehouse import VERSION
+from warehouse.errors import ConfigurationError
+from warehouse.model import MAX_US, Attempt, Outcome, now
+from warehouse.settings import EndpointSettings, Secret, TargetSettings
+
+log = logging.getLogger(__name__)
+
+REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+"""Methods that may be sent again when a kept connection turns out to be closed (RFC 9110, 9.2.2)."""
+
+DEFAULT_HEADERS = {
+    "accept": "*/*",
+    "accept-encoding": "identity",
+    "user-agent": f"perfhouse/{VERSION} (probe)",
+}
+
+
+@dataclass
+class _Answer:
+    """What came back, as far as it came."""
+
+    status: int | None = None
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    received: int | None = None
+    body: bytearray = field(default_factory=bytearray)
+    whole: bool = False
+
+
+class Probe:
+    """One endpoint of one target."""
+
+    def __init__(
+        self,
+        target: TargetSettings,
+        endpoint: EndpointSettings,
+        tls: ssl.SSLContext,
+        resolver: Resolver,
+        ticker: LagTicker,
+    ) -> None:
+        """Raises ConfigurationError when a secret of its headers is not there."""
+        self.target = clean_name(target.name)
+        self.endpoint = clean_name(endpoint.label)
+        self.job = clean_name(f"probe {self.target} {self.endpoint}")
+        self.interval_s = endpoint.interval_s or target.interval_s
+        self._settings = endpoint
+        self._deadline_s = endpoint.deadline_s or target.deadline_s
+        self._ticker = ticker
+        self._headers, self._secrets = _split_headers(target.headers, endpoint.headers)
+        self._request = _build(target, endpoint, self._headers)
+        self._reveal()
+        self._dialer = Dialer(resolver, self._deadline_s)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=None,
+            max_keepalive_connections=0 if endpoint.connection == "fresh" else None,
+            network_backend=self._dialer,
+        )
+
+    async def attempt(self) -> Attempt:
+        """Make one request. Everything the target can do wrong ends as an outcome, not as an exception.
+
+        Raises ConfigurationError when a secret has gone.
+        """
+        headers = [*self._request.headers.raw, *self._reveal()]
+        marks = self._dialer.marks = Marks()
+        answer = _Answer()
+        at = now()
+        with self._ticker.watch() as watch:
+            try:
+                async with asyncio.timeout(self._deadline_s) as deadline:
+                    outcome = await self._ask(headers, answer)
+            except Exception as error:  # noqa: BLE001 - every failure is a row with its class
+                outcome = Outcome.TIMEOUT if deadline.expired() else classify(error, self._dialer.marks)
+                if outcome is Outcome.ERROR:
+                    # Only the kind: the text of some errors quotes headers.
+                    log.warning("%s: %s", self.job, type(error).__name__)
+        marks = self._dialer.marks
+        return Attempt(
+            at=at,
+            target=self.target,
+            endpoint=self.endpoint,
+            outcome=outcome,
+            status=answer.status,
+            dns_us=_between(marks.lookup_began, marks.lookup_ended),
+            connect_us=_between(marks.connect_began, marks.connected),
+            tls_us=_between(marks.tls_began, marks.tls_ended),
+            first_byte_us=_between(marks.sent, marks.first_byte),
+            total_us=_total(marks) if answer.whole and outcome is not Outcome.TIMEOUT else None,
+            bytes=answer.received,
+            loop_lag_us=min(round(watch.worst_s * 1e6), MAX_US),
+            deadline_us=round(self._deadline_s * 1e6),
+        )
+
+    async def aclose(self) -> None:
+        """Close what is kept open."""
+        await self._pool.aclose()
+
+    async def _ask(self, headers: list[tuple[bytes, bytes]], answer: _Answer) -> Outcome:
+        try:
+            return await self._exchange(headers, answer)
+        except (httpcore.RemoteProtocolError, httpcore.NetworkError, OSError) as error:
+            marks = self._dialer.marks
+            stale = marks.reused and marks.first_byte is None
+            if not stale or self._settings.method not in REPEATABLE or isinstance(error, TimeoutError):
+                raise
+        # The server closed the kept connection while the request was on its way: no fault of the endpoint.
+        self._dialer.marks = Marks()
+        return await self._exchange(headers, answer)
+
+    async def _exchange(self, headers: list[tuple[bytes, bytes]], answer: _Answer) -> Outcome:
+        url = self._request.url
+        keep_body = asserts_body(self._settings)
+        async with self._pool.stream(
+            self._request.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=headers,
+            content=self._request.content or None,
+        ) as response:
+            answer.status = response.status
+            answer.headers = {name.lower(): value for name, value in response.headers}
+            answer.received = 0
+            async for part in response.aiter_stream():
+                answer.received += len(part)
+                if answer.received > self._settings.max_bytes:
+                    return Outcome.TOO_LARGE
+                if keep_body:
+                    answer.body += part
+                await self._dialer.breathe()
+            answer.whole = True
+        return judge(self._settings, answer.status, answer.headers, bytes(answer.body))
+
+    def _reveal(self) -> list[tuple[bytes, bytes]]:
+        """The secret headers, read anew: a token in a file may have been exchanged."""
+        return [(name.encode(), secret.reveal().encode()) for name, secret in self._secrets.items()]
+
+
+def tls_context(target: TargetSettings, folder: Path) -> ssl.SSLContext:
+    """How a target's certificate is checked; `folder` is where a relative `ca_file` is looked for.
+
+    Raises ConfigurationError when the `ca_file` cannot be used.
+    """
+    context = httpx.create_ssl_context(verify=target.verify_tls, trust_env=False)
+    if not target.verify_tls:
+        return context
+    context.load_default_certs()
+    if target.ca_file is not None:
+        file = folder / target.ca_file
+        try:
+            context.load_verify_locations(file)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(
+                [f"target {target.name}: ca_file: expected certificates in {file}, {error.strerror or error}"]
+            ) from None
+    return context
+
+
+def _build(target: TargetSettings, endpoint: EndpointSettings, headers: Mapping[str, str]) -> httpx.Request:
+    """The request without its secrets: httpx knows how addresses, hosts and lengths are written."""
+    defaults = dict(DEFAULT_HEADERS)
+    content = endpoint.body.encode() if endpoint.body is not None else None
+    if endpoint.json_body is not None:
+        content = orjson.dumps(endpoint.json_body)
+        defaults["content-type"] = "application/json"
+    request = httpx.Request(
+        endpoint.method,
+        target.url + endpoint.path,
+        headers=[(name.encode(), value.encode()) for name, value in {**defaults, **headers}.items()],
+        content=content,
+    )
+    request.read()
+    return request
+
+
+def _split_headers(
+    *given: Mapping[str, str | Secret],
+) -> tuple[dict[str, str], dict[str, Secret]]:
+    """Plain and secret headers by lower-case name; the endpoint's win over the target's."""
+    merged = {name.lower(): value for headers in given for name, value in headers.items()}
+    return (
+        {name: value for name, value in merged.items() if isinstance(value, str)},
+        {name: value for name, value in merged.items() if isinstance(value, Secret)},
+    )
+
+
+def _between(began: int | None, ended: int | None) -> int | None:
+    """Microseconds between two marks, if both were reached."""
+    if began is None or ended is None:
+        return None
+    return min((ended - began) // 1000, MAX_US)
+
+
+def _total(marks: Marks) -> int | None:
+    """From connect (kept connection: from the first byte sent) to the last byte received."""
+    return _between(marks.connect_began if marks.connect_began is not None else marks.sent, marks.last_byte)
