@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from datetime import UTC, datetime, timedelta, tzinfo
 
-NOTHING = "–"
+NOTHING = "—"
 MIN_N = {50: 1, 95: 20, 99: 100}
 """Attempts a percentile needs to have one attempt above it."""
 
@@ -93,7 +93,7 @@ def age(instant: datetime | None, present: datetime) -> str:
     """How long ago, in the largest unit."""
     if instant is None:
         return "never"
-    return f"{length(present - instant).split(' ', 2)[0]} {length(present - instant).split(' ', 2)[1]} ago"
+    return " ".join(length(present - instant).split()[:2]) + " ago"
 
 
 def clock(instant: datetime | None, zone: tzinfo = UTC, *, seconds_too: bool = True) -> str:
