@@ -168,7 +168,7 @@ def test_a_flooding_target_leaves_the_loop_to_others(server: FaultyServer, path:
         with ticker.watch() as watch:
             flood = asyncio.create_task(probe.attempt())
             await flood
-        assert flood.result().outcome is Outcome.TIMEOUT
+        assert flood.result().outcome in {Outcome.TIMEOUT, Outcome.TOO_LARGE}
         assert flood.result().loop_lag_us is not None
         return watch.worst_s
 
