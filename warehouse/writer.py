@@ -88,22 +88,25 @@ class Writer:
         self._thread.join()
 
     def _work(self) -> None:
-        connection = self._store.cursor()
+        connection: DuckDBPyConnection | None = self._store.cursor()
         while (entry := self._waiting.get()) is not None:
             work, future = entry
             try:
+                if connection is None:
+                    self._store.reopen()
+                    connection = self._store.cursor()
                 future.set_result(work(connection))
             except duckdb.FatalException as error:
-                log.exception("the database was invalidated, opening it again")
+                log.exception("the database was invalidated; it is opened again for the next batch")
+                connection = None
                 future.set_exception(StorageError(str(error)))
-                self._store.reopen()
-                connection = self._store.cursor()
             except duckdb.Error as error:
                 log.exception("not stored")
                 future.set_exception(StorageError(str(error)))
             except Exception as error:  # noqa: BLE001 - handed to whoever waits for the future
                 future.set_exception(error)
-        connection.close()
+        if connection is not None:
+            connection.close()
 
 
 def store_batch(connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:

@@ -97,6 +97,33 @@ IN_WINDOW = "ts >= $start AND ts < $end"
 """SQL for the rows of the window."""
 
 
+RECENT = "ts >= now()::TIMESTAMP - INTERVAL 1 HOUR"
+"""SQL for rows so new that finding them reads the end of a table only."""
+
+
+def newest(table: str, series: str) -> str:
+    """SQL for the newest row of each of the series (`series_id`, `newest_at`), reading as little as it can.
+
+    Series with recent rows are answered from the end of the table; only the others are looked for in
+    all of it. `series` is SQL that selects `series_id`.
+    """
+    return f"""
+        WITH wanted AS ({series}),
+        recent AS (
+            SELECT series_id, max(ts) AS newest_at
+            FROM {table}
+            WHERE {RECENT} AND series_id IN (SELECT series_id FROM wanted)
+            GROUP BY series_id
+        )
+        FROM recent
+        UNION ALL
+        SELECT series_id, max(ts)
+        FROM {table}
+        WHERE series_id IN (SELECT series_id FROM wanted ANTI JOIN recent USING (series_id))
+        GROUP BY series_id
+    """
+
+
 def chosen(column: str, name: str) -> str:
     """SQL for a filter by a list of names, where an empty list means all. Both words are ours."""
     return f"(len(${name}::VARCHAR[]) = 0 OR list_contains(${name}::VARCHAR[], {column}))"

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from warehouse.questions.asking import BUCKET, IN_WINDOW, Nothing, Statement, Texts, Trend, Window, chosen
+from warehouse.questions.asking import (
+    BUCKET,
+    IN_WINDOW,
+    RECENT,
+    Nothing,
+    Statement,
+    Texts,
+    Trend,
+    Window,
+    chosen,
+)
 
 LATE_INTERVALS = 3
 """Intervals (of the job, or of its health reports) after which a job that said nothing is late."""
@@ -115,14 +125,23 @@ def events(asked: Window) -> Statement:
 def freshness(_: Nothing) -> Statement:
     """The newest row of each kind that each source sent."""
     return Statement(
-        """
-        WITH newest AS (
-            SELECT series_id, max(ts) AS newest_at FROM attempt GROUP BY series_id
+        f"""
+        WITH recent AS (
+            SELECT series_id, max(ts) AS newest_at FROM attempt WHERE {RECENT} GROUP BY series_id
             UNION ALL
-            SELECT series_id, max(ts) AS newest_at FROM sample GROUP BY series_id
+            SELECT series_id, max(ts) FROM sample WHERE {RECENT} GROUP BY series_id
+        ),
+        fresh AS (SELECT DISTINCT source, kind FROM recent JOIN series USING (series_id)),
+        stale AS (SELECT series_id FROM series ANTI JOIN fresh USING (source, kind)),
+        found AS (
+            FROM recent
+            UNION ALL
+            SELECT series_id, max(ts) FROM attempt WHERE series_id IN (FROM stale) GROUP BY series_id
+            UNION ALL
+            SELECT series_id, max(ts) FROM sample WHERE series_id IN (FROM stale) GROUP BY series_id
         )
         SELECT source, kind, max(newest_at) AS newest_at
-        FROM newest JOIN series USING (series_id)
+        FROM found JOIN series USING (series_id)
         GROUP BY ALL
         """,
         order="source, kind",

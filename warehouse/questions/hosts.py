@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from warehouse.questions.asking import BUCKET, IN_WINDOW, Nothing, Statement, Texts, Trend, Window, chosen
+from warehouse.questions.asking import (
+    BUCKET,
+    IN_WINDOW,
+    Nothing,
+    Statement,
+    Texts,
+    Trend,
+    Window,
+    chosen,
+    newest,
+)
 
 
 class HostTrend(Trend):
@@ -20,11 +30,13 @@ class HostWindow(Window):
 
 
 def hosts(_: Nothing) -> Statement:
-    """Every host that was ever sampled."""
+    """Every host that was ever sampled, and its newest sample of the CPU."""
+    steady = "SELECT series_id FROM series WHERE kind = 'host' AND metric = 'cpu_ratio'"
     return Statement(
-        """
-        SELECT target AS host, min(first_seen_at) AS first_seen_at, max(sample.ts) AS newest_at
-        FROM series LEFT JOIN sample USING (series_id)
+        f"""
+        WITH found AS ({newest("sample", steady)})
+        SELECT target AS host, min(first_seen_at) AS first_seen_at, max(newest_at) AS newest_at
+        FROM series LEFT JOIN found USING (series_id)
         WHERE kind = 'host'
         GROUP BY ALL
         """,

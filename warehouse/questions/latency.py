@@ -7,7 +7,17 @@ from typing import Annotated
 from pydantic import Field
 
 from warehouse.model import Outcome
-from warehouse.questions.asking import BUCKET, IN_WINDOW, Nothing, Statement, Texts, Trend, Window, chosen
+from warehouse.questions.asking import (
+    BUCKET,
+    IN_WINDOW,
+    Nothing,
+    Statement,
+    Texts,
+    Trend,
+    Window,
+    chosen,
+    newest,
+)
 
 CENSORED = 4_294_967_296
 """Added to a timeout's deadline (µs), so that it ranks above every measured answer, which fits 32 bits."""
@@ -217,13 +227,13 @@ def attempts(asked: Attempts) -> Statement:
 
 
 def endpoints(_: Nothing) -> Statement:
-    """Every endpoint that was ever probed."""
+    """Every endpoint that was ever probed, and its newest attempt."""
     return Statement(
-        """
-        SELECT series.target, series.object AS endpoint, series.first_seen_at, max(attempt.ts) AS newest_at
-        FROM series LEFT JOIN attempt USING (series_id)
-        WHERE series.kind = 'probe'
-        GROUP BY ALL
+        f"""
+        WITH found AS ({newest("attempt", "SELECT series_id FROM series WHERE kind = 'probe'")})
+        SELECT target, object AS endpoint, first_seen_at, newest_at
+        FROM series LEFT JOIN found USING (series_id)
+        WHERE kind = 'probe'
         """,
         order="target, endpoint",
     )
