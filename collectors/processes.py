@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -38,7 +38,7 @@ class Process:
 class _Name:
     """What all processes of one name use together."""
 
-    count: int = 0
+    pids: list[int] = field(default_factory=list)
     memory_bytes: int = 0
     cpu_s: float = 0.0
     went_back: bool = False
@@ -69,10 +69,11 @@ class ProcessMeter:
         self._seen_s, self._seen_boot_s = seen_s, boot_s
         for name in self._choose(names, rank_cpu=before is not None):
             used = names.get(name, _Name())
-            yield Reading("process_count", used.count, name)
-            if not used.count:
+            yield Reading("process_count", len(used.pids), name)
+            if not used.pids:
                 continue
-            yield Reading("process_memory_bytes", used.memory_bytes, name)
+            memory = sum(map(_resident, used.pids)) if psutil.LINUX else used.memory_bytes
+            yield Reading("process_memory_bytes", memory, name)
             if used.went_back:
                 yield missing("process_cpu_ratio", name, Outcome.ERROR)
             elif before is not None:
@@ -90,7 +91,7 @@ class ProcessMeter:
         names: dict[str, _Name] = {}
         for process in processes:
             used = names.setdefault(process.name, _Name())
-            used.count += 1
+            used.pids.append(process.key[0])
             used.memory_bytes += process.memory_bytes
             grown = self._grown(process)
             used.went_back |= grown < 0
@@ -116,6 +117,7 @@ class ProcessMeter:
 def read_proc(long_names: dict[tuple[int, float], str]) -> Iterator[Process]:
     """Every process from one small file each: a quarter of what psutil's objects cost.
 
+    Its memory is good for ranking only: the kernel gathers it from its cores now and then.
     `long_names` keeps the names that the kernel cuts off. Zombies are gone already: not told.
     """
     root = Path(psutil.PROCFS_PATH)
@@ -151,6 +153,14 @@ def _parse(pid: int, line: bytes, long_names: dict[tuple[int, float], str]) -> P
         text = name.decode("utf-8", "replace")
     cpu_s = (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
     return Process(key, clean_name(text), cpu_s, int(fields[21]) * _PAGE_BYTES, started)
+
+
+def _resident(pid: int) -> int:
+    """Bytes resident now; 0 for a process that has ended since."""
+    try:
+        return int(Path(psutil.PROCFS_PATH, str(pid), "statm").read_bytes().split()[1]) * _PAGE_BYTES
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
 
 
 def _full_name(pid: int, cut: bytes) -> str:
