@@ -69,7 +69,7 @@ class Schedule:
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`wall` is the clock APScheduler reads too; `on_tick` is called four times a second."""
-        self.loop_lag_s = 0.0
+        self._loop_lag_s = 0.0
         self._jobs = {job.name: job for job in jobs}
         self._record = record
         self._ledger = ledger
@@ -117,6 +117,11 @@ class Schedule:
         self._scheduler.shutdown(wait=False)
         await asyncio.sleep(0)
 
+    def take_loop_lag(self) -> float:
+        """The latest the loop came, in seconds, since this was asked before."""
+        worst, self._loop_lag_s = self._loop_lag_s, 0.0
+        return worst
+
     def check_clock(self) -> None:
         """When the wall clock stepped, move all jobs along with it and record the gap."""
         wall, steady = self._wall(), time.monotonic()
@@ -149,7 +154,7 @@ class Schedule:
         while True:
             due = time.monotonic() + TICK_S
             await asyncio.sleep(TICK_S)
-            self.loop_lag_s = max(self.loop_lag_s, time.monotonic() - due)
+            self._loop_lag_s = max(self._loop_lag_s, time.monotonic() - due)
             self.check_clock()
             self._on_tick()
 

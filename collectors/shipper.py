@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 
 from collectors.conditions import Conditions
@@ -14,7 +15,7 @@ from collectors.record import Recorder, Row, lost_gap, rows_lost, span
 from collectors.spool import Entry, Packed, Spool
 from warehouse.client import pack
 from warehouse.errors import PerfhouseError, RefusedError
-from warehouse.model import Attempt, Batch, GapReason, Receipt, Sample
+from warehouse.model import Attempt, Batch, GapReason, Receipt, Sample, now
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +47,9 @@ class Flusher:
         spool: Spool,
         conditions: Conditions,
         flush_s: float,
-        on_safe: Callable[[], None] = lambda: None,
+        on_safe: Callable[[datetime], None] = lambda _: None,
     ) -> None:
-        """`on_safe` is called when all that was recorded before is in the spool."""
+        """`on_safe` hears the instant until which all that was recorded is in the spool."""
         self._recorder = recorder
         self._spool = spool
         self._conditions = conditions
@@ -103,9 +104,10 @@ class Flusher:
         stopping = False
         while not stopping:
             stopping = self._stopping.wait(self._flush_s)
+            at = now()
             try:
                 if self.flush():
-                    self._on_safe()
+                    self._on_safe(at)
             except Exception:  # the thread lives as long as the daemon
                 log.exception("flushing")
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from warehouse.errors import AlreadyRunningError, StorageError
+from collectors.lock import Lock
+from warehouse.errors import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +24,21 @@ BLOCK_BYTES = 4096
 REFUSED_SHARE = 10
 """What the warehouse refused is kept for a look, up to the bound divided by this."""
 
+LEAST_SLACK = 8 * BLOCK_BYTES
+SLACK_SHARE = 100
+"""At the bound so much more is freed (the bound divided by this), that the word of the loss finds room."""
+
+FULL = "the spool is full"
+
 GONE = (errno.ENOENT, errno.EIO)
 """Errors after which a file will never be read."""
 
 _NAME = re.compile(r"(\d{12,})_([0-9A-Za-z.:-]{8,100})_(\d+)_(\d+)_(\d+)_(\d+)\.batch")
 _DRAFT = ".part"
+
+
+OnDrop = Callable[[Sequence["Entry"], str], None]
+"""Hears of batches that are dropped, and why."""
 
 
 class SpoolError(StorageError):
@@ -86,36 +96,11 @@ class Entry:
         return datetime.fromtimestamp(self.last_ms / 1000, UTC)
 
 
-class Lock:
-    """One process per spool, held by `flock` and so freed by the kernel even on kill -9."""
-
-    def __init__(self, directory: Path) -> None:
-        """Raises AlreadyRunningError naming the process that holds it."""
-        self._descriptor = os.open(directory / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(self._descriptor)
-            raise AlreadyRunningError(
-                f"the collectors of {directory} already run in process {owner}",
-                "Stop that process first, or choose another data_dir.",
-            ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        """Let the next process in."""
-        os.close(self._descriptor)
-
-
 class Spool:
     """Keeps what `put` took until `settle` or `set_aside`; at the bound the oldest are dropped."""
 
-    def __init__(
-        self, directory: Path, most_bytes: int, on_drop: Callable[[Entry], None] = lambda _: None
-    ) -> None:
-        """Open or create the spool. `on_drop` hears of every batch that is dropped at the bound.
+    def __init__(self, directory: Path, most_bytes: int, on_drop: OnDrop = lambda *_: None) -> None:
+        """Open or create the spool. `on_drop` hears of all that is dropped.
 
         Raises AlreadyRunningError or SpoolError.
         """
@@ -125,6 +110,7 @@ class Spool:
         self.refused_rows = 0
         self._most_bytes = most_bytes
         self._on_drop = on_drop
+        self._slack = max(LEAST_SLACK, most_bytes // SLACK_SHARE)
         self._changed = threading.Condition(threading.RLock())
         self._claimed: Entry | None = None
         try:
@@ -168,7 +154,7 @@ class Spool:
             )
             self._make_room(entry.disk_bytes)
             if self._bytes + entry.disk_bytes > self._most_bytes:
-                self._tell_dropped(entry)
+                self._tell_dropped([entry], FULL)
                 return
         # Written without the lock, so that shipping goes on; only one thread puts.
         _write_durably(self.directory / entry.name, packed.body)
@@ -196,7 +182,7 @@ class Spool:
             log.warning("%s cannot be read (%s): dropped", entry.name, error.strerror)
         with self._changed:
             self._forget(entry)
-            self._tell_dropped(entry)
+            self._tell_dropped([entry], "a batch in the spool cannot be read")
         return None
 
     def settle(self, entry: Entry) -> None:
@@ -232,24 +218,28 @@ class Spool:
         self._lock.release()
 
     def _make_room(self, wanted: int) -> None:
-        """Drop the oldest, but not the one that is on its way, until `wanted` bytes fit."""
-        while self._bytes + wanted > self._most_bytes:
-            entry = next((entry for entry in self._entries if entry != self._claimed), None)
-            if entry is None:
-                return
+        """When `wanted` bytes do not fit, drop the oldest, but not the one that is on its way."""
+        if self._bytes + wanted <= self._most_bytes:
+            return
+        dropped = []
+        for entry in [entry for entry in self._entries if entry != self._claimed]:
+            if self._bytes + wanted + self._slack <= self._most_bytes:
+                break
             self._entries.remove(entry)
             self._bytes -= entry.disk_bytes
             _unlink(self.directory / entry.name)
-            self._tell_dropped(entry)
+            dropped.append(entry)
+        if dropped:
+            self._tell_dropped(dropped, FULL)
 
     def _forget(self, entry: Entry) -> None:
         self._entries.remove(entry)
         self._bytes -= entry.disk_bytes
         self._claimed = None
 
-    def _tell_dropped(self, entry: Entry) -> None:
-        self.dropped_rows += entry.rows
-        self._on_drop(entry)
+    def _tell_dropped(self, entries: Sequence[Entry], why: str) -> None:
+        self.dropped_rows += sum(entry.rows for entry in entries)
+        self._on_drop(entries, why)
 
 
 def _millis(instant: datetime) -> int:
