@@ -11,7 +11,7 @@ from dataclasses import dataclass
 TICK_S = 0.005
 
 
-@dataclass
+@dataclass(eq=False)
 class Watch:
     """The worst lateness seen by one attempt."""
 

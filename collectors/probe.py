@@ -7,7 +7,7 @@ import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cache, partial
 
 import httpcore
 import httpx
@@ -19,6 +19,7 @@ from collectors.failure import classify
 from collectors.lag import LagTicker
 from collectors.names import clean_name
 from collectors.resolve import Resolver
+from collectors.threads import in_thread
 from warehouse import VERSION
 from warehouse.errors import ConfigurationError
 from warehouse.model import MAX_US, Attempt, Outcome, now
@@ -61,8 +62,6 @@ class Probe:
         """Raises ConfigurationError when a secret of its headers is not there."""
         self.target = clean_name(target.name)
         self.endpoint = clean_name(endpoint.label)
-        self.job = clean_name(f"probe {self.target} {self.endpoint}")
-        self.interval_s = endpoint.interval_s or target.interval_s
         self._settings = endpoint
         self._deadline_s = endpoint.deadline_s or target.deadline_s
         self._ticker = ticker
@@ -94,7 +93,7 @@ class Probe:
                 outcome = Outcome.TIMEOUT if deadline.expired() else classify(error, self._dialer.marks)
                 if outcome is Outcome.ERROR:
                     # Only the kind: the text of some errors quotes headers.
-                    log.warning("%s: %s", self.job, type(error).__name__)
+                    log.warning("%s %s: %s", self.target, self.endpoint, type(error).__name__)
         marks = self._dialer.marks
         return Attempt(
             at=at,
@@ -155,23 +154,69 @@ class Probe:
         return [(name.encode(), secret.reveal().encode()) for name, secret in self._secrets.items()]
 
 
-def tls_context(target: TargetSettings, folder: Path) -> ssl.SSLContext:
-    """How a target's certificate is checked; `folder` is where a relative `ca_file` is looked for.
+class Prober:
+    """The probes of one target, each with a connection of its own, behind the places they share."""
+
+    def __init__(self, target: TargetSettings, *, max_in_flight: asyncio.Semaphore) -> None:
+        """`max_in_flight` holds the places; waiting for one is no part of an attempt."""
+        self._target = target
+        self._places = max_in_flight
+        self._tls: ssl.SSLContext | None = None
+        self._resolver = Resolver()
+        self._ticker = LagTicker()
+        self._probes: dict[str, Probe] = {}
+
+    async def __aenter__(self) -> Prober:
+        """Read the certificates. Raises ConfigurationError when the `ca_file` cannot be used."""
+        self._tls = await in_thread(partial(tls_context, self._target), "certificates")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close what is kept open."""
+        for probe in self._probes.values():
+            await probe.aclose()
+
+    async def attempt(self, endpoint: EndpointSettings) -> Attempt:
+        """One attempt, once there is a place. Raises ConfigurationError when a secret is not there."""
+        assert self._tls is not None, "used outside its context"
+        probe = self._probes.get(endpoint.label)
+        if probe is None:
+            probe = Probe(self._target, endpoint, self._tls, self._resolver, self._ticker)
+            self._probes[endpoint.label] = probe
+        async with self._places:
+            return await probe.attempt()
+
+
+def tls_context(target: TargetSettings) -> ssl.SSLContext:
+    """How a target's certificate is checked: by the usual authorities, and its own `ca_file`.
 
     Raises ConfigurationError when the `ca_file` cannot be used.
     """
-    context = httpx.create_ssl_context(verify=target.verify_tls, trust_env=False)
     if not target.verify_tls:
-        return context
+        return httpx.create_ssl_context(verify=False, trust_env=False)
+    if target.ca_file is None:
+        return _usual_authorities()
+    context = _trust_usual()
+    try:
+        context.load_verify_locations(target.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror or type(error).__name__
+        raise ConfigurationError(
+            [f"target {target.name}: ca_file: expected certificates in {target.ca_file}, {why}"]
+        ) from None
+    return context
+
+
+@cache
+def _usual_authorities() -> ssl.SSLContext:
+    """One for all targets: it holds some hundred certificates."""
+    return _trust_usual()
+
+
+def _trust_usual() -> ssl.SSLContext:
+    """Those of certifi, and those this machine trusts beside them."""
+    context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
-    if target.ca_file is not None:
-        file = folder / target.ca_file
-        try:
-            context.load_verify_locations(file)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(
-                [f"target {target.name}: ca_file: expected certificates in {file}, {error.strerror or error}"]
-            ) from None
     return context
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from collectors.lag import LagTicker
@@ -23,7 +22,7 @@ def with_probe(url: str, work: Callable[[Probe], Awaitable[T]], target: dict[str
     )
 
     async def main() -> T:
-        context = tls_context(settings, Path.cwd())
+        context = tls_context(settings)
         probe = Probe(settings, settings.endpoint[0], context, Resolver(), LagTicker())
         try:
             async with asyncio.timeout(30):
