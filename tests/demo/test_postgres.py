@@ -15,6 +15,7 @@ import pytest
 from demo import binaries
 from demo.errors import DemoError
 from demo.postgres import open_cluster
+from tests.demo.process import living
 from tests.servers.postgres import RunningPostgres, started_postgres
 
 UNPREDICTABLE = 20
@@ -37,11 +38,6 @@ def family(pid: int) -> list[psutil.Process]:
     """A postmaster and everything it started."""
     postmaster = psutil.Process(pid)
     return [postmaster, *postmaster.children(recursive=True)]
-
-
-def living(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still run; a zombie does not."""
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.parametrize("choice", ["debian", "wheel"])
