@@ -93,10 +93,10 @@ def test_a_missing_secret_is_the_failure_of_its_endpoint_alone(server: FaultySer
 
 
 def test_a_hanging_target_leaves_another_its_measure(server: FaultyServer) -> None:
-    """Hung, flooding and lying endpoints at once: the healthy one is measured as if it were alone."""
+    """Hung, dripping, huge and lying endpoints at once: the healthy one is measured as if it were alone."""
     bad = _target(
         server.url,
-        *({"path": path} for path in ("/hang", "/drip", "/crumbs", "/cut-mid-body", "/malformed")),
+        *({"path": path} for path in ("/hang", "/drip", "/big?mb=50", "/cut-mid-body", "/malformed")),
         deadline_s=1.5,
     )
     good = _target(server.url, {"path": "/ok?delay_ms=20"})
@@ -114,9 +114,8 @@ def test_a_hanging_target_leaves_another_its_measure(server: FaultyServer) -> No
 
     made, bad_ones = asyncio.run(asyncio.wait_for(main(), 30))
     assert [one.outcome for one in bad_ones[:2]] == [Outcome.TIMEOUT] * 2
-    assert bad_ones[2].outcome in {Outcome.TIMEOUT, Outcome.TOO_LARGE}
-    assert [one.outcome for one in bad_ones[3:]] == [Outcome.RESET, Outcome.PROTOCOL]
-    assert len(made) > 10
+    assert [one.outcome for one in bad_ones[2:]] == [Outcome.TOO_LARGE, Outcome.RESET, Outcome.PROTOCOL]
+    assert len(made) >= 5
     assert {one.outcome for one in made} == {Outcome.OK}
     totals = sorted(one.total_us or 0 for one in made)
     assert totals[0] >= 20_000
