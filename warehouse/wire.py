@@ -119,15 +119,12 @@ def unpack_arrow(batch_id: str, body: bytes) -> tuple[str, dict[str, pa.Table]]:
     stream = pa.BufferReader(body)
     while stream.tell() < len(body):
         try:
-            table = pa.ipc.open_stream(stream).read_all()
-        except (pa.ArrowException, OSError) as error:
+            kind, table = _read_table(stream)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise InvalidInputError(f"not an Arrow stream: {error}", field="body") from None
-        kind = (table.schema.metadata or {}).get(TABLE_KEY, b"").decode(errors="replace")
-        if kind not in SCHEMAS:
-            raise InvalidInputError(f"expected one of {', '.join(SCHEMAS)}, given {kind!r}", field="table")
         if kind in tables:
             raise InvalidInputError("expected each kind of row once", field=kind)
-        tables[kind] = _shape(kind, table)
+        tables[kind] = table
     return batch_id, tables
 
 
@@ -177,6 +174,16 @@ def _plain(column: list[Any]) -> list[Any]:
     if column and isinstance(column[0], datetime):
         return [int(value.timestamp() * 1000 // 1) for value in column]
     return column
+
+
+def _read_table(stream: pa.BufferReader) -> tuple[str, pa.Table]:
+    """The next table of the body. A damaged one may crash whoever touches it before it is validated."""
+    table = pa.ipc.open_stream(stream).read_all()
+    table.validate(full=True)
+    kind = (table.schema.metadata or {}).get(TABLE_KEY, b"").decode()
+    if kind not in SCHEMAS:
+        raise InvalidInputError(f"expected one of {', '.join(SCHEMAS)}, given {kind!r}", field="table")
+    return kind, _shape(kind, table)
 
 
 def _shape(kind: str, table: pa.Table) -> pa.Table:
