@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
 
@@ -65,6 +66,8 @@ class Probe:
         self._settings = endpoint
         self._deadline_s = endpoint.deadline_s or target.deadline_s
         self._ticker = ticker
+        self.turn = asyncio.Lock()
+        """Held round an attempt where two could meet: the marks are of one attempt at a time."""
         self._headers, self._secrets = _split_headers(target.headers, endpoint.headers)
         self._request = _build(target, endpoint, self._headers)
         self._reveal()
@@ -157,10 +160,10 @@ class Probe:
 class Prober:
     """The probes of one target, each with a connection of its own, behind the places they share."""
 
-    def __init__(self, target: TargetSettings, *, max_in_flight: asyncio.Semaphore) -> None:
-        """`max_in_flight` holds the places; waiting for one is no part of an attempt."""
+    def __init__(self, target: TargetSettings, *, max_in_flight: asyncio.Semaphore | None) -> None:
+        """`max_in_flight` holds the places, None sets no limit; waiting for one is no part of an attempt."""
         self._target = target
-        self._places = max_in_flight
+        self._places = nullcontext() if max_in_flight is None else max_in_flight
         self._tls: ssl.SSLContext | None = None
         self._resolver = Resolver()
         self._ticker = LagTicker()
@@ -183,7 +186,7 @@ class Prober:
         if probe is None:
             probe = Probe(self._target, endpoint, self._tls, self._resolver, self._ticker)
             self._probes[endpoint.label] = probe
-        async with self._places:
+        async with probe.turn, self._places:
             return await probe.attempt()
 
 
