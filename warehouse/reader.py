@@ -66,7 +66,7 @@ class Reader:
         return in_utc(table)
 
     def stream(self, statement: Statement) -> Iterator[pa.RecordBatch]:
-        """The rows of an answer of any length, in storage order, block by block.
+        """The rows of an answer of any length, block by block; raw rows come in storage order.
 
         The first item is an empty batch that carries the schema. Raises StorageError when too many
         exports run already.
@@ -76,7 +76,7 @@ class Reader:
         try:
             connection = self._store.cursor()
             try:
-                reader = connection.sql(statement.sql, params=self._values(statement)).to_arrow_reader(
+                reader = connection.sql(statement.streamed, params=self._values(statement)).to_arrow_reader(
                     ROWS_PER_BLOCK
                 )
                 yield from _first_schema(reader)

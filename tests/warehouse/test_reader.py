@@ -113,3 +113,10 @@ def test_everything_is_answered_read_only(put: Callable[[Batch], Receipt], store
     for escape in ("SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM '/etc/passwd'"):
         with pytest.raises(StorageError):
             reader.answer(Statement(escape))
+
+
+def test_a_streamed_answer_is_in_order_unless_it_is_raw_rows() -> None:
+    ordered = Statement("SELECT 1 AS one", order="one")
+    assert ordered.streamed == ordered.ordered != ordered.sql
+    raw = Statement("SELECT 1 AS one", order="one", raw=True)
+    assert raw.streamed == raw.sql != raw.ordered

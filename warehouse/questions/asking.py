@@ -27,13 +27,20 @@ Texts = Annotated[tuple[Text, ...], Field(max_length=200)]
 
 @dataclass(frozen=True)
 class Statement:
-    """One SQL statement with bound values. `order` is left out when rows are streamed to a file."""
+    """One SQL statement with bound values."""
 
     sql: str
     values: Mapping[str, Any] = field(default_factory=dict)
     order: str = ""
+    raw: bool = False
+    """Whether the answer is rows as they are stored, of any number: streamed, they are not sorted."""
     sizes: bool = False
     """Whether to bind $file_bytes and $wal_bytes, which SQL cannot know."""
+
+    @property
+    def streamed(self) -> str:
+        """The statement as an export runs it: sorting raw rows would need them all in memory."""
+        return self.sql if self.raw else self.ordered
 
     @property
     def ordered(self) -> str:

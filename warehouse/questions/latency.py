@@ -223,6 +223,7 @@ def attempts(asked: Attempts) -> Statement:
             target=asked.target, endpoint=asked.endpoint, outcome=[outcome.value for outcome in asked.outcome]
         ),
         order='"at", target, endpoint',
+        raw=True,
     )
 
 

@@ -25,6 +25,7 @@ def samples(asked: Samples) -> Statement:
         """,
         asked.values(kind=asked.kind, target=asked.target, object=asked.object, metric=asked.metric),
         order='"at", kind, target, object, metric',
+        raw=True,
     )
 
 
