@@ -1,0 +1,53 @@
+"""Fences that import contracts cannot express."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+OURS = ("warehouse", "collectors", "dashboard", "demo", "cli")
+
+
+def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    for folder in folders:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+
+
+def calls(tree: ast.Module) -> Iterator[str]:
+    """Dotted names of everything that is called."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def test_only_the_store_opens_duckdb() -> None:
+    openers = {name for name, tree in modules(*OURS) if "duckdb.connect" in set(calls(tree))}
+    assert openers == {"warehouse/store.py"}
+
+
+def test_only_the_writers_change_rows() -> None:
+    """INSERT, UPDATE and DELETE stand in the writer, in retention and in the record of migrations."""
+    changing = ("INSERT INTO", "UPDATE ", "DELETE FROM")
+    found = set()
+    for name, tree in modules("warehouse"):
+        texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+        if any(isinstance(text, str) and text.lstrip().startswith(changing) for text in texts):
+            found.add(name)
+    assert found == {"warehouse/writer.py", "warehouse/retention.py", "warehouse/store.py"}
+
+
+def test_no_process_binds_every_interface() -> None:
+    for name, tree in modules(*OURS):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+                (".bind", "start_server", "Config")
+            ):
+                assert "0.0.0.0" not in ast.unparse(node), name
+
+
+def test_nothing_reads_the_environment_when_it_is_imported() -> None:
+    for name, tree in modules("warehouse", "collectors", "dashboard", "cli"):
+        for statement in tree.body:
+            if isinstance(statement, ast.Assign | ast.AnnAssign | ast.Expr):
+                assert "os.environ" not in ast.unparse(statement), name
