@@ -30,6 +30,14 @@ class Job:
     run: Callable[[], Awaitable[Sequence[Row]]]
 
 
+@dataclass(frozen=True)
+class _Due:
+    """A run that is due, and how many there are until the next one."""
+
+    at: datetime
+    count: int
+
+
 class Ledger(Protocol):
     """Who keeps count of the jobs' runs."""
 
@@ -75,7 +83,7 @@ class Schedule:
         self._ledger = ledger
         self._on_tick = on_tick
         self._wall = wall
-        self._due: dict[str, datetime] = {}
+        self._due: dict[str, _Due] = {}
         self._era = self._seen_wall = wall()
         self._seen_steady = time.monotonic()
         self._running: set[asyncio.Task[Any]] = set()
@@ -164,7 +172,10 @@ class Schedule:
         assert task is not None
         self._running.add(task)
         self.check_clock()
-        due, started_at, began = self._due.pop(job.name, None), self._wall(), time.monotonic()
+        due = self._due.pop(job.name, None)
+        # The run that starts stands for itself alone, not for those that were stepped over.
+        self._skip(job.name, due, GapReason.MISSED, happened=1)
+        started_at, began = self._wall(), time.monotonic()
         rows: Sequence[Row] = ()
         failure: Exception | None = None
         try:
@@ -177,36 +188,36 @@ class Schedule:
         # An attempt that waited for its place was late; the wait is none of its duration.
         first = min((row.at for row in rows if isinstance(row, Attempt)), default=started_at)
         waited_s = min(max(0.0, (first - started_at).total_seconds()), took_s)
-        lag_s = None if due is None else max(0.0, (started_at - due).total_seconds()) + waited_s
+        lag_s = None if due is None else max(0.0, (started_at - due.at).total_seconds()) + waited_s
         self._record(rows)
         self._ledger.ran(job.name, lag_s, took_s - waited_s, failure)
 
     def _on_submitted(self, event: Any) -> None:
-        due = event.scheduled_run_times[-1]
-        self.check_clock()
-        if due < self._era:
-            return
-        self._due[event.job_id] = due
-        # The run that starts stands for itself alone.
-        self._skip(event.job_id, due, GapReason.MISSED, happened=1)
+        due = self._due_runs(event)
+        if due is not None:
+            self._due[event.job_id] = due
 
     def _on_missed(self, event: Any) -> None:
         self.check_clock()
-        self._skip(event.job_id, event.scheduled_run_time, GapReason.MISSED)
+        self._skip(event.job_id, self._due.pop(event.job_id, None), GapReason.MISSED)
 
     def _on_overlap(self, event: Any) -> None:
-        self.check_clock()
-        self._skip(event.job_id, event.scheduled_run_times[-1], GapReason.OVERLAP)
+        self._skip(event.job_id, self._due_runs(event), GapReason.OVERLAP)
 
-    def _skip(self, name: str, due: datetime, reason: GapReason, *, happened: int = 0) -> None:
-        """Record the runs from `due` to the next one; those of before a clock step are told by its gap."""
-        scheduled = self._scheduler.get_job(name)
-        if scheduled is None or due < self._era:
-            return
-        count = round((scheduled.next_run_time - due) / scheduled.trigger.interval) - happened
-        if count > 0:
-            self._ledger.missed(name, count)
-            self._record([_gap(name, due, max(due, self._wall()), reason, count)])
+    def _due_runs(self, event: Any) -> _Due | None:
+        """The runs from the one that is due to the next one; None when a clock step took them along."""
+        self.check_clock()
+        at = event.scheduled_run_times[-1]
+        scheduled = self._scheduler.get_job(event.job_id)
+        if scheduled is None or at < self._era:
+            return None
+        return _Due(at, round((scheduled.next_run_time - at) / scheduled.trigger.interval))
+
+    def _skip(self, name: str, due: _Due | None, reason: GapReason, *, happened: int = 0) -> None:
+        if due is not None and due.count > happened:
+            missed = due.count - happened
+            self._ledger.missed(name, missed)
+            self._record([_gap(name, due.at, max(due.at, self._wall()), reason, missed)])
 
 
 def spread(intervals: Sequence[float]) -> list[float]:
