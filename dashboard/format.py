@@ -133,3 +133,8 @@ def too_few(n: int, percentile: int) -> str:
 def plural(amount: int, one: str, many: str | None = None) -> str:
     """`3 endpoints`, `1 endpoint`."""
     return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
+
+
+def option(text: object) -> str:
+    """Data as an entry of a list to choose from."""
+    return " ".join(str(text).split())

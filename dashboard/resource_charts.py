@@ -62,10 +62,10 @@ def resource(
     *,
     column: str = "mean",
     band: Band | None = None,
-    spikes: bool = False,
+    spikes_of: str = "",
     gaps: pl.DataFrame | None = None,
 ) -> go.Figure:
-    """One line per metric and object; `spikes` adds the maximum of each bucket, faint."""
+    """One line per metric and object; `spikes_of` names a metric whose maxima lie beside it."""
     drawn = figure(stage, height=HEIGHT)
     ink = stage.palette
     unit = str(rows["unit"][0]) if len(rows) else ""
@@ -77,7 +77,7 @@ def resource(
     for position, (key, own) in enumerate(sorted(parts.items())):
         name = _name(str(key[0]), str(key[1]) if several["object"] else "", named=several["metric"])
         colour = ink.of(position)
-        if spikes and column == "mean":
+        if key[0] == spikes_of:
             texts = [fmt.quantity(value, unit) for value in own["max"]]
             drawn.add_trace(
                 line(stage, own, "max", f"{name} max", ink.alpha(colour, 0.55), texts, width=1, dash="dot")

@@ -1,0 +1,53 @@
+"""What every page does: header, body, footer, and a readable end when the warehouse does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import polars as pl
+
+from dashboard import controls, data, panels
+from dashboard.controls import Scene
+from warehouse.errors import WarehouseAwayError
+
+Answers = Mapping[str, data.Answer]
+COMMON = ("endpoints", "hosts", "freshness")
+
+
+def show(
+    title: str,
+    questions: Callable[[Scene], Mapping[str, data.Question]],
+    body: Callable[[Scene, Answers], None],
+) -> None:
+    """Draw a page: ask its questions all at once, then draw `body` with the answers.
+
+    `endpoints`, `hosts` and `freshness` are always among the answers.
+    """
+    scene = controls.header(title)
+    answers = data.ask({**{name: data.question(name) for name in COMMON}, **questions(scene)})
+    missing = data.away(answers)
+    if isinstance(missing, WarehouseAwayError):
+        panels.away(missing, scene.now)
+    elif empty(answers):
+        panels.nothing_measured()
+    else:
+        body(scene, answers)
+    panels.footer(scene, answers["freshness"])
+
+
+def empty(answers: Answers) -> bool:
+    """Whether nothing was ever measured."""
+    known = [answers[name] for name in COMMON]
+    return all(isinstance(answer, pl.DataFrame) and answer.is_empty() for answer in known)
+
+
+def frame(answer: data.Answer | None) -> pl.DataFrame | None:
+    """The rows where there are some to draw with; an error is not told."""
+    return answer if isinstance(answer, pl.DataFrame) else None
+
+
+def newest(answer: data.Answer) -> datetime | None:
+    """When the newest of all endpoints or hosts was measured."""
+    known = answer["newest_at"].max() if isinstance(answer, pl.DataFrame) else None
+    return known if isinstance(known, datetime) else None

@@ -1,0 +1,134 @@
+"""Resources of a host over time, and what uses them."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from dashboard import choices, controls, data, page, panels, processes, resource_charts
+from dashboard import format as fmt
+from dashboard.controls import Scene
+from dashboard.data import question
+from dashboard.resource_charts import BANDS
+
+PANELS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("CPU", ("cpu_ratio", "cpu_user_ratio", "cpu_system_ratio", "cpu_iowait_ratio"), "cpu_ratio"),
+    ("Memory and swap", ("memory_used_ratio", "swap_used_ratio"), "memory_used_ratio"),
+    ("Disk busy", ("disk_busy_ratio",), "disk_busy_ratio"),
+    ("Disk space used", ("disk_used_ratio",), ""),
+    ("Disk reads and writes", ("disk_read_bytes_per_s", "disk_write_bytes_per_s"), ""),
+    ("Network", ("net_received_bytes_per_s", "net_sent_bytes_per_s"), ""),
+    ("Load (runnable processes)", ("load1", "load5", "load15", "cores"), ""),
+)
+"""Title, metrics, and the metric whose bands lie behind them."""
+
+METRICS = [metric for _, metrics, _ in PANELS for metric in metrics]
+HELD = {
+    "memory_used_bytes": "memory used",
+    "memory_total_bytes": "of memory",
+    "swap_used_bytes": "swap used",
+    "cores": "cores",
+}
+
+
+def chosen_host(known: data.Answer) -> str | None:
+    """The host the address names, or the first."""
+    names = known["host"].to_list() if isinstance(known, pl.DataFrame) else []
+    asked = controls.parameter("host")
+    return asked if asked in names else names[0] if names else None
+
+
+def questions(scene: Scene) -> dict[str, data.Question]:
+    """Everything this page asks, about one host."""
+    host = chosen_host(data.ask({"hosts": data.question("hosts")})["hosts"])
+    named = [host] if host else []
+    window = scene.window
+    return {
+        "trend": question("host_trend", window, host=named, metric=METRICS, buckets=scene.buckets),
+        "now": question("host_now", window, host=named),
+        "top": question("top_processes", window, host=named),
+        "gaps": question("gaps", window),
+    }
+
+
+def body(scene: Scene, answers: page.Answers) -> None:
+    """The choice, then a chart a resource, then processes."""
+    known = panels.rows(answers["hosts"], "Hosts")
+    if known is None:
+        return
+    if known.is_empty():
+        panels.nothing_here(scene, "host samples", None)
+        return
+    host = choices.one("Host", "host", known["host"].to_list())
+    trend, now = panels.rows(answers["trend"], "Resources"), panels.rows(answers["now"], "Newest samples")
+    if now is not None and now.is_empty():
+        panels.nothing_here(scene, "host samples", page.newest(known.filter(pl.col("host") == host)))
+        return
+    if now is not None:
+        summary(host, now)
+    if trend is not None and now is not None:
+        with st.grid(2, min_column_width=320, gap="small"):
+            for title, metrics, banded in PANELS:
+                with st.container(border=True, height="stretch"):
+                    resource(scene, answers, trend, now, title, metrics, banded)
+    processes.show(answers["top"], now, host)
+
+
+def summary(host: str, now: pl.DataFrame) -> None:
+    """What the host is made of, and the state of the banded resources."""
+    plain = now.filter(pl.col("object") == "")
+    values = {
+        metric: (value, unit) for metric, value, unit in plain.select("metric", "value", "unit").iter_rows()
+    }
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for metric in ("cpu_ratio", "memory_used_ratio"):
+            value = values.get(metric, (None, ""))[0]
+            name = resource_charts.NAMES[metric]
+            panels.badge(f"{name} {fmt.ratio(value)}", BANDS[metric].state(value))
+        told = [
+            f"{fmt.quantity(values[key][0], values[key][1])} {words}"
+            for key, words in HELD.items()
+            if key in values
+        ]
+        st.caption(f"{fmt.plain(host)}: {', '.join(told)}")
+
+
+def resource(
+    scene: Scene,
+    answers: page.Answers,
+    trend: pl.DataFrame,
+    now: pl.DataFrame,
+    title: str,
+    metrics: tuple[str, ...],
+    banded: str,
+) -> None:
+    """One resource: its chart, or why there is none."""
+    band = BANDS.get(banded)
+    st.markdown(
+        f"**{title}**" + (f" · warning {band.warning:.0%}, critical {band.critical:.0%}" if band else "")
+    )
+    rows = trend.filter(pl.col("metric").is_in(metrics) & (pl.col("n") > 0))
+    absent = now.filter(pl.col("metric").is_in(metrics) & (pl.col("outcome") == "not_measurable"))
+    if not absent.is_empty():
+        panels.note("Not measurable here: " + ", ".join(_words(row) for row in absent.to_dicts()))
+    if rows.is_empty():
+        if absent.is_empty():
+            panels.note("No samples in this window.")
+        return
+    # Averages hide spikes, so the maximum of each bucket lies beside them where there is one line to tell.
+    spikes = rows.select("object").n_unique() == 1 and banded in metrics
+    drawn = resource_charts.resource(
+        scene.stage, rows, band=band, spikes_of=banded if spikes else "", gaps=page.frame(answers["gaps"])
+    )
+    controls.chart(scene, drawn, f"host_{metrics[0]}", f"{title} over time")
+    hidden = rows["object"].n_unique() - resource_charts.MOST_OBJECTS
+    if hidden > 0:
+        panels.note(f"{fmt.plural(hidden, 'object')} with lower values not drawn.")
+
+
+def _words(row: dict[str, str]) -> str:
+    name = resource_charts.NAMES.get(row["metric"], row["metric"])
+    return fmt.plain(f"{row['object']} {name}".strip())
+
+
+page.show("Hosts", questions, body)

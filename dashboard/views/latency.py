@@ -1,0 +1,146 @@
+"""Latency of probed endpoints: percentiles, errors, phases, bands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+import streamlit as st
+
+from dashboard import charts, choices, controls, data, latency_parts, page, panels
+from dashboard import format as fmt
+from dashboard.controls import Scene
+from dashboard.data import question
+
+HEATMAP_BUCKETS = 90
+
+
+def questions(scene: Scene) -> dict[str, data.Question]:
+    """Everything this page asks, about the endpoints the address names."""
+    window, before = scene.window, scene.previous
+    chosen: Mapping[str, list[str]] = {name: controls.parameters(name) for name in ("target", "endpoint")}
+    asked = {
+        "pooled": question("latency_summary", window, merged=True, **chosen),
+        "summary": question("latency_summary", window, **chosen),
+        "merged": question("percentile_trend", window, merged=True, buckets=scene.buckets, **chosen),
+        "trends": question("percentile_trend", window, buckets=scene.buckets, **chosen),
+        "errors": question("errors_by_class", window, buckets=scene.buckets, **chosen),
+        "phases": question("phase_breakdown", window, buckets=scene.buckets, **chosen),
+        "heatmap": question("latency_heatmap", window, buckets=HEATMAP_BUCKETS, **chosen),
+        "gaps": question("gaps", window),
+    }
+    if before is not None:
+        asked["pooled_before"] = question("latency_summary", before, merged=True, **chosen)
+        asked["merged_before"] = question(
+            "percentile_trend", before, merged=True, buckets=scene.buckets, **chosen
+        )
+    return asked
+
+
+def body(scene: Scene, answers: page.Answers) -> None:
+    """The choice, then every panel over the chosen endpoints."""
+    known = panels.rows(answers["endpoints"], "Endpoints")
+    if known is None:
+        return
+    if known.is_empty():
+        panels.nothing_here(scene, "probe attempts", None)
+        return
+    percentile = choices.endpoints(known)
+    pooled = panels.rows(answers["pooled"], "Latency")
+    current = latency_parts.first(pooled)
+    if pooled is not None and current is None:
+        panels.nothing_here(scene, "attempts of the chosen endpoints", page.newest(choices.chosen(known)))
+    merged = panels.rows(answers["merged"], "Latency over time")
+    if current is not None and merged is not None:
+        before = latency_parts.first(answers.get("pooled_before"))
+        panels.cards(latency_parts.cards(current, before, merged, compare=scene.previous is not None))
+        over_time(scene, answers, merged, percentile)
+    if current is not None:
+        left, right = st.columns(2)
+        with left.container(border=True, height="stretch"):
+            errors(scene, answers["errors"])
+        with right.container(border=True, height="stretch"):
+            phases(scene, answers["phases"])
+        with st.container(border=True):
+            heatmap(scene, answers["heatmap"])
+        with st.container(border=True):
+            slowest(answers)
+
+
+def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percentile: int) -> None:
+    """One percentile per endpoint, and all percentiles of the pooled attempts."""
+    trends, gaps = panels.rows(answers["trends"], "Endpoints over time"), page.frame(answers["gaps"])
+    if trends is not None:
+        with st.container(border=True):
+            st.subheader(f"Probes p{percentile} per endpoint", anchor=False)
+            drawn = charts.latency_by_endpoint(scene.stage, trends, percentile, gaps)
+            controls.chart(
+                scene, drawn, f"by_endpoint_p{percentile}", f"p{percentile} of each chosen endpoint over time"
+            )
+            amount = trends.select("target", "endpoint").n_unique()
+            hidden = (
+                f" The {charts.MOST_LINES} with most attempts of {amount} are drawn."
+                if amount > charts.MOST_LINES
+                else ""
+            )
+            panels.note(f"Drag to zoom; Back undoes. Grey: due and not measured.{hidden}")
+    with st.container(border=True):
+        st.subheader("Probes of the chosen endpoints, pooled", anchor=False)
+        before = page.frame(answers.get("merged_before"))
+        drawn = charts.latency(scene.stage, merged, before, gaps)
+        controls.chart(scene, drawn, "pooled", "p50, p95, p99 and maximum of the pooled probes over time")
+        panels.note("Percentiles of all attempts together: percentiles of endpoints are never averaged.")
+
+
+def errors(scene: Scene, answer: data.Answer) -> None:
+    """Failed attempts by class."""
+    st.subheader("Errors by class", anchor=False)
+    rows = panels.rows(answer, "Errors by class")
+    if rows is None:
+        return
+    failed = int(rows.filter(pl.col("outcome") != "ok")["attempts"].sum())
+    total = int(rows["attempts"].sum())
+    if failed == 0:
+        st.markdown(f"No errors among {fmt.plural(total, 'attempt')}.")
+        return
+    controls.chart(scene, charts.errors(scene.stage, rows), "errors", "Failed attempts by class over time")
+    panels.note(f"{fmt.count(failed)} of {fmt.plural(total, 'attempt')} failed; count per bar.")
+
+
+def phases(scene: Scene, answer: data.Answer) -> None:
+    """Where the time goes."""
+    st.subheader("Phases (means)", anchor=False)
+    rows = panels.rows(answer, "Phases")
+    if rows is None:
+        return
+    if rows.is_empty():
+        st.markdown("No attempt was answered in this window.")
+        return
+    controls.chart(scene, charts.phases(scene.stage, rows), "phases", "Mean time of each phase over time")
+    panels.note("Means over answered attempts, because means add up and percentiles do not.")
+
+
+def heatmap(scene: Scene, answer: data.Answer) -> None:
+    """How latency is spread."""
+    st.subheader("Latency bands", anchor=False)
+    rows = panels.rows(answer, "Latency bands")
+    if rows is None:
+        return
+    if rows.is_empty():
+        st.markdown("No attempt was answered or timed out in this window.")
+        return
+    controls.chart(
+        scene, charts.heatmap(scene.stage, rows), "heatmap", "Attempts by time and band of latency"
+    )
+    panels.note("Two bands to a doubling; a timeout has a band of its own, above its deadline.")
+
+
+def slowest(answers: page.Answers) -> None:
+    """The chosen endpoints by p95."""
+    st.subheader("Slowest endpoints", anchor=False)
+    rows = panels.rows(answers["summary"], "Slowest endpoints")
+    if rows is not None:
+        latency_parts.endpoint_table(rows, page.frame(answers["trends"]), "slowest")
+
+
+page.show("API latency", questions, body)

@@ -1,0 +1,76 @@
+"""What is wrong first, then how everything does."""
+
+from __future__ import annotations
+
+import polars as pl
+import streamlit as st
+
+from dashboard import charts, controls, data, health, latency_parts, page, panels
+from dashboard.controls import Scene
+from dashboard.data import question
+
+
+def questions(scene: Scene) -> dict[str, data.Question]:
+    """Everything this page asks."""
+    window, before = scene.window, scene.previous
+    asked = {
+        "pooled": question("latency_summary", window, merged=True),
+        "summary": question("latency_summary", window),
+        "trend": question("percentile_trend", window, merged=True, buckets=scene.buckets),
+        "trends": question("percentile_trend", window, buckets=latency_parts.SPARK_BUCKETS),
+        "jobs": question("collector_jobs", window),
+        "gaps": question("gaps", window),
+        "host_now": question("host_now", window),
+        "host_trend": question(
+            "host_trend", window, metric=list(health.SHOWN), buckets=latency_parts.SPARK_BUCKETS
+        ),
+    }
+    if before is not None:
+        asked["pooled_before"] = question("latency_summary", before, merged=True)
+        asked["trend_before"] = question("percentile_trend", before, merged=True, buckets=scene.buckets)
+    return asked
+
+
+def body(scene: Scene, answers: page.Answers) -> None:
+    """Problems, cards, latency, endpoints, hosts."""
+    summary = panels.rows(answers["summary"], "Endpoints")
+    jobs = panels.rows(answers["jobs"], "Collectors")
+    health.badges(jobs, summary)
+    health.problems(scene, jobs, summary)
+    pooled, trend = (
+        panels.rows(answers["pooled"], "Cards"),
+        panels.rows(answers["trend"], "Latency over time"),
+    )
+    current = latency_parts.first(pooled)
+    if pooled is not None and current is None:
+        panels.nothing_here(scene, "probe attempts", page.newest(answers["endpoints"]))
+    if current is not None and trend is not None:
+        before = latency_parts.first(answers.get("pooled_before"))
+        panels.cards(latency_parts.cards(current, before, trend, compare=scene.previous is not None))
+        latency(scene, trend, answers)
+    left, right = st.columns([3, 2])
+    if summary is not None and len(summary):
+        with left.container(border=True):
+            st.subheader("Endpoints by p95 of their probes", anchor=False)
+            trends = answers["trends"]
+            latency_parts.endpoint_table(
+                summary, trends if isinstance(trends, pl.DataFrame) else None, "by_p95"
+            )
+    with (right if summary is not None and len(summary) else st).container(border=True):
+        st.subheader("Hosts", anchor=False)
+        health.host_table(answers["host_now"], answers["host_trend"])
+
+
+def latency(scene: Scene, trend: pl.DataFrame, answers: page.Answers) -> None:
+    """Percentiles of all probes, pooled."""
+    with st.container(border=True):
+        st.subheader("API latency, all probed endpoints pooled", anchor=False)
+        before, gaps = (page.frame(answers.get(name)) for name in ("trend_before", "gaps"))
+        drawn = charts.latency(scene.stage, trend, before, gaps)
+        controls.chart(scene, drawn, "overview_latency", "p50, p95, p99 and maximum of all probes over time")
+        panels.note(
+            "Percentiles of all attempts together, not means of percentiles. Drag to zoom; Back undoes."
+        )
+
+
+page.show("Overview", questions, body)
