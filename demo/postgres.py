@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import psycopg
 from demo.account import Account, choose_account
 from demo.binaries import Binaries, find_binaries
 from demo.errors import DemoError
+from demo.private import free_port, is_free, write_private
 
 ADMIN = "postgres"
 START_S = 60.0
@@ -34,10 +34,9 @@ SETTINGS = {
     "shared_preload_libraries": "pg_stat_statements",
     "shared_buffers": "64MB",
     "max_connections": "40",
-    # Demo data: a power cut may cost it, and then it is made anew.
+    # Demo data: a power cut may cost it, and then it is made anew. A killed server loses nothing.
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_wal_size": "256MB",
@@ -92,7 +91,7 @@ class Cluster:
         A cluster that cannot be used (another major version, damaged, a lost password) is demo data
         and made anew.
         """
-        self.end_strays()
+        self.stop()
         if not self._is_usable():
             self._create()
         try:
@@ -109,9 +108,8 @@ class Cluster:
 
     def launch(self) -> None:
         """Start the server process and return at once; `pid` says whether it lives."""
-        port = self._choose_port()
         command = [str(self.binaries.folder / "postgres"), "-D", str(self.folder)]
-        for name, value in {**SETTINGS, "port": str(port)}.items():
+        for name, value in {**SETTINGS, "port": str(urlsplit(self.admin_url).port)}.items():
             command += ["-c", f"{name}={value}"]
         with self.log_file.open("ab") as log:
             self._process = self.account.launch(command, log)
@@ -221,21 +219,19 @@ class Cluster:
             problem = next((line for line in said if "error:" in line), said[-1] if said else "no output")
             raise DemoError(f"initdb failed: {problem}", f"Check the space and permissions of {self.home}")
 
-    def _choose_port(self) -> int:
-        """The port of last time where it is free, else another; kept in the connection file."""
+    def _choose_port(self) -> None:
+        """Keep the port of last time where it is free, else choose another."""
         url = self.admin_url
         port = urlsplit(url).port
         assert port is not None
-        if not _is_free(port):
-            other = free_port()
-            write_private(self._url_file, url.replace(f":{port}/", f":{other}/"))
-            return other
-        return port
+        if not is_free(port):
+            write_private(self._url_file, url.replace(f":{port}/", f":{free_port()}/"))
 
     def _start_somewhere(self) -> None:
         """Launch and wait; again where another program was quicker to take the port."""
         for attempt in range(PORT_ATTEMPTS):
             written = self.log_file.stat().st_size if self.log_file.exists() else 0
+            self._choose_port()
             self.launch()
             try:
                 self._wait_ready(written)
@@ -277,32 +273,6 @@ def open_cluster(data_dir: Path, choice: str = "auto") -> Cluster:
     binaries = find_binaries(choice, account)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Cluster(data_dir, binaries, account)
-
-
-def write_private(file: Path, text: str) -> None:
-    """Write a file that only we may read, whole or not at all."""
-    draft = file.with_name(f"{file.name}.draft")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode=0o600)
-    draft.write_text(f"{text}\n", encoding="utf-8")
-    draft.replace(file)
-
-
-def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _send(process: psutil.Process, how: signal.Signals) -> None:
