@@ -1,0 +1,1 @@
+"""Tests of the dashboard: pure parts, and every page in every state."""
