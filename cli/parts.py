@@ -8,48 +8,61 @@ from pathlib import Path
 
 import httpx
 
+from cli.ports import is_taken, owner_of
 from cli.supervise import Part
 from warehouse.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+LOCAL = "127.0.0.1"
 READY_TIMEOUT_S = 1.0
 
 
 def dashboard_url(settings: Settings) -> str:
     """Where the pages are."""
-    return f"http://127.0.0.1:{settings.dashboard.port}"
+    return f"http://{LOCAL}:{settings.dashboard.port}"
+
+
+def demo_url(settings: Settings) -> str:
+    """Where the demo target is."""
+    return f"http://{LOCAL}:{settings.demo.port}"
+
+
+def sends_elsewhere(settings: Settings) -> bool:
+    """Whether this machine only collects, for a warehouse on another."""
+    return settings.collectors.warehouse_url is not None
 
 
 def parts_of(settings: Settings) -> list[Part]:
     """Everything `up` starts, the warehouse first: it makes the others' tokens."""
-    own = [sys.executable, str(ROOT / "perfhouse.py"), "--config", str(settings.path)]
-    parts = [
-        Part(
-            "warehouse",
-            [*own, "warehouse"],
-            settings.warehouse.port,
-            _answers(f"{settings.warehouse.url}/healthz"),
-        ),
-        Part("collect", [*own, "collect"]),
-        Part(
-            "dashboard",
-            [*own, "dashboard"],
-            settings.dashboard.port,
-            _answers(f"{dashboard_url(settings)}/_stcore/health"),
-        ),
+
+    def part(name: str, address: tuple[str, int] | None = None, health: str = "") -> Part:
+        command = [sys.executable, str(ROOT / "perfhouse.py"), "--config", str(settings.path), name]
+        return Part(name, command, address, answers(health) if health else None)
+
+    if sends_elsewhere(settings):
+        return [part("collect")]
+    warehouse = settings.warehouse
+    demo = part("demo", (LOCAL, settings.demo.port), f"{demo_url(settings)}/health")
+    return [
+        part("warehouse", (warehouse.host, warehouse.port), f"{warehouse.url}/healthz"),
+        *([demo] if settings.demo.enabled else []),
+        part("collect"),
+        part("dashboard", (LOCAL, settings.dashboard.port), f"{dashboard_url(settings)}/_stcore/health"),
     ]
-    if settings.demo.enabled:
-        port = settings.demo.port
-        command = [
-            *(sys.executable, "-m", "demo", "--port", str(port)),
-            *("--data-dir", str(settings.data_dir / "demo")),
-        ]
-        health = _answers(f"http://127.0.0.1:{port}/health")
-        parts.insert(1, Part("demo", command, port, health, {"PYTHONPATH": str(ROOT)}))
-    return parts
 
 
-def _answers(url: str) -> Callable[[], bool]:
+def taken_ports(settings: Settings) -> list[str]:
+    """One line for each part whose port something listens on."""
+    return [
+        f"{part.name}.port: {part.address[0]}:{part.address[1]} is used by {owner_of(part.address[1])}"
+        for part in parts_of(settings)
+        if part.address and is_taken(*part.address)
+    ]
+
+
+def answers(url: str) -> Callable[[], bool]:
+    """A question that is True when a GET of `url` succeeds."""
+
     def ask() -> bool:
         try:
             return httpx.get(url, timeout=READY_TIMEOUT_S, trust_env=False).is_success

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
-TEMPLATE = """\
-# Perfhouse watches what this file names. `perfhouse.py check` tells what is wrong with it;
+HEAD = """\
+# Perfhouse watches what this file names. `perfhouse check` tells everything that is wrong with it;
 # docs/configuration.md explains every key.
 
-data_dir = "data"              # the warehouse, its tokens and the spool; relative to this file
+data_dir = "data"              # the database, the tokens and the spool; relative to this file
 
 # [warehouse]
 # port = 8620                  # the HTTP API, on this machine only
@@ -23,10 +24,12 @@ data_dir = "data"              # the warehouse, its tokens and the spool; relati
 # raw_days = 30                # how long every single attempt and sample is kept
 
 [host]
-name = "this machine"          # CPU, memory, disks, network and the hungriest processes
+name = "this machine"          # CPU, memory, disks, network and the busiest processes
 interval_s = 5
-processes = []                 # names to watch in any case, such as ["postgres", "nginx"]
+processes = []                 # names to record in any case, such as ["postgres", "nginx"]
+"""
 
+TARGET = """
 [[target]]
 name = {name}
 url = {url}
@@ -34,7 +37,7 @@ interval_s = 10                # how often each endpoint is probed
 deadline_s = 3                 # an answer that takes longer is a timeout
 # Secrets are never written here, only where to find them:
 # headers = {{ Authorization = {{ env = "API_AUTHORIZATION" }} }}
-{endpoints}"""
+"""
 
 ENDPOINT = """
 [[target.endpoint]]
@@ -46,7 +49,22 @@ path = {path}
 """
 
 
-def starter(name: str, url: str, paths: Sequence[str]) -> str:
-    """TOML that passes `check`: one target with an endpoint for each path."""
-    endpoints = "".join(ENDPOINT.format(path=json.dumps(path)) for path in paths)
-    return TEMPLATE.format(name=json.dumps(name), url=json.dumps(url), endpoints=endpoints)
+def starter(url: str | None, name: str | None, paths: Sequence[str]) -> str:
+    """TOML that passes `check`: this host, and where `url` is given one target with these endpoints.
+
+    Without `url` the target is there as a comment.
+    """
+    if url is None:
+        example = _target("my api", "https://api.example.com", ["/"])
+        return HEAD + "".join(f"# {line}".rstrip() + "\n" for line in example.splitlines())
+    return HEAD + _target(name or urlsplit(url).hostname or url, url, paths or ["/"])
+
+
+def _target(name: str, url: str, paths: Sequence[str]) -> str:
+    endpoints = "".join(ENDPOINT.format(path=_text(path)) for path in paths)
+    return TARGET.format(name=_text(name), url=_text(url)) + endpoints
+
+
+def _text(value: str) -> str:
+    """A TOML string: JSON's escapes are TOML's too, but for pairs of surrogates."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What runs, since when, and how fresh its data is."""
+"""What runs, since when, and how fresh its data is: plain values that `status --json` prints."""
 
 from __future__ import annotations
 
@@ -7,100 +7,192 @@ from typing import Any
 
 import polars as pl
 
-from cli.parts import parts_of
+from cli.parts import answers, dashboard_url, demo_url, sends_elsewhere
+from cli.presence import present
 from warehouse.client import Client
 from warehouse.errors import PerfhouseError, WarehouseAwayError
 from warehouse.model import now
 from warehouse.settings import Settings
 
 WINDOW = timedelta(hours=1)
+SPOOL_WINDOW = timedelta(minutes=15)
+JUST_STARTED = timedelta(minutes=2)
+SPOOL_METRICS = ("spool_batches", "spool_bytes", "spool_dropped_total", "spool_refused_total")
+Report = dict[str, Any]
 
 
-def look(settings: Settings) -> dict[str, Any]:
-    """The state of everything as plain values: what `status --json` prints.
+def look(settings: Settings) -> Report:
+    """The state of everything; docs/commands.md describes each field.
 
-    `healthy` is False while a part is away, a job is not ok, or batches wait in the spool unsent.
+    `problems` holds a sentence for each thing that is not well; `healthy` says that there is none.
     """
-    report: dict[str, Any] = {"at": now(), "parts": _parts(settings), "warehouse": None, "error": None}
+    at = now()
+    report: Report = {"at": at, "error": None, "warehouse": None, "collectors": []}
+    report |= {"failing_jobs": [], "gaps_last_hour": None}
+    process = "collect" if sends_elsewhere(settings) else "cli"
     try:
-        with Client.for_process(settings, "cli", retries=0) as client:
-            report |= _ask(client)
-    except WarehouseAwayError as error:
-        report["error"] = {"title": error.title, "message": error.message, "hint": error.hint}
+        with Client.for_process(settings, process, retries=0) as client:
+            report["warehouse"] = {"url": client.url, **client.health(), "rows": None}
+            if process == "cli":
+                _ask(client, report)
     except PerfhouseError as error:
-        report["error"] = {"title": error.title, "message": error.message, "hint": error.hint}
-    jobs_well = all(job["state"] == "ok" for job in report.get("jobs", []))
-    parts_well = all(part["running"] is not False for part in report["parts"])
-    report["healthy"] = report["error"] is None and jobs_well and parts_well
+        away = isinstance(error, WarehouseAwayError)
+        told = {"title": error.title, "message": error.message, "hint": error.hint}
+        report["error"] = {"kind": "warehouse_away" if away else "refused", **told}
+    report["parts"] = _parts(settings, report["warehouse"])
+    report["problems"] = _problems(settings, report)
+    report["healthy"] = not report["problems"]
     return report
 
 
-def _parts(settings: Settings) -> list[dict[str, Any]]:
-    """Whether each part answers; None where it has no door to knock at."""
-    return [
-        {"name": part.name, "port": part.port, "running": part.ready() if part.ready else None}
-        for part in parts_of(settings)
-    ]
-
-
-def _ask(client: Client) -> dict[str, Any]:
-    health = client.health()
-    at = now()
+def _ask(client: Client, report: Report) -> None:
+    """Fill in what the warehouse knows."""
+    at: datetime = report["at"]
     window = {"start": at - WINDOW, "end": at}
-    jobs = client.ask("collector_jobs", **window)
-    gaps = client.ask("gaps", **window)
     storage = client.ask("storage")
-    spool = client.ask("collector_health", metric=["spool_batches"], buckets=60, **window)
-    return {
-        "warehouse": health,
-        "rows": dict(zip(storage["table_name"], storage["rows"], strict=True)),
-        "fresh": client.ask("freshness").to_dicts(),
-        "jobs": jobs.select("source", "job", "state", "since_at", "text", "last_success_at").to_dicts(),
-        "gaps_last_hour": int(gaps["missed"].sum()),
-        "spool_batches": _newest(spool),
+    report["warehouse"]["rows"] = dict(zip(storage["table_name"], storage["rows"], strict=True))
+    gaps = client.ask("gaps", **window)
+    by_reason = gaps.group_by("reason").agg(pl.col("missed").sum()).sort("reason")
+    report["gaps_last_hour"] = {
+        "missed": int(gaps["missed"].sum()),
+        "by_reason": dict(zip(by_reason["reason"], by_reason["missed"], strict=True)),
     }
+    jobs = client.ask("collector_jobs", **window)
+    spool = client.ask(
+        "samples",
+        start=at - SPOOL_WINDOW,
+        end=at,
+        kind="collector",
+        object="daemon",
+        metric=SPOOL_METRICS,
+    )
+    report["collectors"] = _collectors(at, client.ask("freshness"), jobs, spool)
+    heard = [each["source"] for each in report["collectors"] if each["state"] == "ok"]
+    troubled = jobs.filter(pl.col("state").is_in(["failing", "late"]) & pl.col("source").is_in(heard))
+    report["failing_jobs"] = troubled.select(
+        "source", "job", "state", "since_at", "text", "last_success_at"
+    ).to_dicts()
 
 
-def _newest(trend: pl.DataFrame) -> float | None:
-    return float(trend["mean"][-1]) if trend.height else None
+def _collectors(
+    at: datetime, fresh: pl.DataFrame, jobs: pl.DataFrame, spool: pl.DataFrame
+) -> list[dict[str, Any]]:
+    collectors = []
+    for source in sorted({*fresh["source"], *jobs["source"]}):
+        newest_at = fresh.filter(pl.col("source") == source)["newest_at"].max()
+        own_jobs = jobs.filter(pl.col("source") == source)
+        own_spool = spool.filter(pl.col("target") == source).group_by("metric").agg(pl.col("value").last())
+        depth = dict(zip(own_spool["metric"], own_spool["value"], strict=True))
+        assert newest_at is None or isinstance(newest_at, datetime)
+        collectors.append(
+            {
+                "source": source,
+                "state": _state(own_jobs),
+                "newest_at": newest_at,
+                "age_s": None if newest_at is None else round((at - newest_at).total_seconds(), 3),
+                "jobs": own_jobs.height,
+                "jobs_ok": own_jobs.filter(pl.col("state") == "ok").height,
+                **{metric: _whole(depth.get(metric)) for metric in SPOOL_METRICS},
+            }
+        )
+    return collectors
 
 
-def age(instant: datetime | None) -> str:
-    """How long ago, for people."""
-    if instant is None:
-        return "never"
-    seconds = max(0.0, (now() - instant).total_seconds())
+def _state(jobs: pl.DataFrame) -> str | None:
+    """`ok` when a job was heard of lately, `silent`, `gone` after a day of silence; None without jobs."""
+    if not jobs.height:
+        return None
+    if (jobs["state"] != "silent").any():
+        return "ok"
+    return "gone" if jobs["newest_at"].is_null().all() else "silent"
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _parts(settings: Settings, warehouse: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Each part this configuration runs here: whether it answers, since when, and which process it is."""
+    doors = {}
+    if not sends_elsewhere(settings):
+        doors["warehouse"] = (settings.warehouse.url, lambda: warehouse is not None)
+        if settings.demo.enabled:
+            doors["demo"] = (demo_url(settings), answers(f"{demo_url(settings)}/health"))
+        doors["dashboard"] = (dashboard_url(settings), answers(f"{dashboard_url(settings)}/_stcore/health"))
+    parts = []
+    for name in [*doors, "collect"]:
+        presence = present(settings, name)
+        url, ask = doors.get(name, (None, lambda there=presence is not None: there))
+        running = ask()
+        since_at = presence.since_at if running and presence else None
+        pid = presence.pid if running and presence else None
+        parts.append({"name": name, "running": running, "since_at": since_at, "pid": pid, "url": url})
+    return parts
+
+
+def _problems(settings: Settings, report: Report) -> list[str]:
+    """A sentence for each thing that is not well."""
+    problems = [f"{part['name']} is not running" for part in report["parts"] if not part["running"]]
+    if report["error"] and (report["error"]["kind"] != "warehouse_away" or sends_elsewhere(settings)):
+        problems.append(f"{report['error']['title']}: {report['error']['message']}")
+    problems += [
+        f"collector {each['source']} is silent, its newest sample is {age(each['age_s'])} old"
+        for each in report["collectors"]
+        if each["state"] == "silent"
+    ]
+    for job in report["failing_jobs"]:
+        since = f" since {job['since_at']:%Y-%m-%d %H:%M:%S} UTC" if job["since_at"] else ""
+        problems.append(
+            f"{job['job']} is {job['state']}{since}" + (f": {job['text']}" if job["text"] else "")
+        )
+    name = settings.collectors.name
+    own = next(part for part in report["parts"] if part["name"] == "collect")
+    long_up = own["since_at"] is not None and report["at"] - own["since_at"] > JUST_STARTED
+    known = [each["source"] for each in report["collectors"]]
+    if long_up and report["error"] is None and not sends_elsewhere(settings) and name not in known:
+        problems.append(f"collector {name} runs and has sent nothing")
+    return problems
+
+
+def age(seconds: float) -> str:
+    """A length of time for people."""
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= length * 2:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
+        if abs(seconds) >= length * 2:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
-def lines(report: dict[str, Any]) -> list[str]:
+def lines(report: Report) -> list[str]:
     """The report for people."""
-    words = {True: "running", False: "NOT RUNNING", None: "see its jobs below"}
-    text = [
-        f"{part['name']:<10} {words[part['running']]}" + (f" (port {part['port']})" if part["port"] else "")
-        for part in report["parts"]
-    ]
-    if report["error"]:
-        return [*text, "", report["error"]["title"], report["error"]["message"], report["error"]["hint"]]
+    text = []
+    for part in report["parts"]:
+        word = "running" if part["running"] else "NOT RUNNING"
+        since = f" since {part['since_at']:%Y-%m-%d %H:%M:%S} UTC" if part["since_at"] else ""
+        pid = f", process {part['pid']}" if part["pid"] else ""
+        text.append(f"{part['name']:<10} {word}{since}{pid}" + (f"  {part['url']}" if part["url"] else ""))
+    if report["warehouse"]:
+        text += ["", *_warehouse_lines(report)]
+    for each in report["collectors"]:
+        fresh = "nothing measured yet" if each["age_s"] is None else f"newest sample {age(each['age_s'])} ago"
+        waiting = each["spool_batches"]
+        spool = "" if waiting is None else f", {waiting:,} batches wait in the spool"
+        state = f"{each['jobs_ok']} of {each['jobs']} jobs ok, " if each["state"] == "ok" else ""
+        text.append(f"collector  {each['source']}: {state}{fresh}{spool}")
+    text += ["", *(f"! {problem}" for problem in report["problems"])] if report["problems"] else []
+    return [*text, report["error"]["hint"]] if report["error"] else text
+
+
+def _warehouse_lines(report: Report) -> list[str]:
     health = report["warehouse"]
-    text += [
-        "",
-        f"Perfhouse {health['version']}, up since {health['started_at']:%Y-%m-%d %H:%M:%S} UTC",
-        "rows       " + ", ".join(f"{rows:,} {name}" for name, rows in report["rows"].items()),
-        f"file       {health['file_bytes'] / 1e6:,.1f} MB",
-        "newest     "
-        + (", ".join(f"{row['kind']} {age(row['newest_at'])}" for row in report["fresh"]) or "nothing yet"),
-        f"gaps       {report['gaps_last_hour']:,} samples missed in the last hour",
-    ]
-    waiting = report["spool_batches"]
-    text.append("spool      " + ("not reported yet" if waiting is None else f"{waiting:.0f} batches wait"))
-    troubled = [job for job in report["jobs"] if job["state"] != "ok"]
-    text.append(f"jobs       {len(report['jobs']) - len(troubled)} of {len(report['jobs'])} ok")
-    text += [
-        f"  {job['job']}: {job['state']} since {age(job['since_at'])}. {job['text'] or ''}"
-        for job in troubled
-    ]
+    text = [f"version    {health['version']}, up since {health['started_at']:%Y-%m-%d %H:%M:%S} UTC"]
+    if health["rows"] is not None:
+        text.append("rows       " + ", ".join(f"{rows:,} {name}" for name, rows in health["rows"].items()))
+        text.append(f"file       {(health['file_bytes'] + health['wal_bytes']) / 1e6:,.1f} MB")
+    gaps = report["gaps_last_hour"]
+    if gaps is not None:
+        reasons = ", ".join(f"{missed:,} {reason}" for reason, missed in gaps["by_reason"].items())
+        text.append(
+            f"gaps       {gaps['missed']:,} samples missed in the last hour"
+            + (f" ({reasons})" if reasons else "")
+        )
     return text

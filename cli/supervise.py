@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TextIO
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STABLE_S = 60.0
-GRACE_S = 6.0
+SETTLED_S = 1.0
+GRACE_S = 8.5
+FOLLOWERS_GRACE_S = 5.5
+LAST_WORDS_S = 0.5
 POLL_S = 0.1
-LAST_WORDS_S = 1.0
+REMIND_S = 15.0
+LONGEST_LINE = 65_536
 FINAL_EXIT_CODES = (75, 78)
 """Already running, bad configuration: starting again would not help."""
 
 COLOURS = (36, 35, 32, 33, 34)
-PR_SET_PDEATHSIG = 1
+LEASH = Path(__file__).with_name("leash.py")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One process to keep running. `ready` says whether it answers; without it, running is enough."""
+    """One process to keep running.
+
+    `address` is the host and port it listens on, `ready` says whether it answers. Without `ready`, a
+    part that runs for SETTLED_S is ready.
+    """
 
     name: str
     command: Sequence[str]
-    port: int | None = None
+    address: tuple[str, int] | None = None
     ready: Callable[[], bool] | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Ended:
+    """The part that made everything end: it cannot run here, and said why."""
+
+    name: str
+    code: int
+    words: list[str]
 
 
 @dataclass
@@ -47,13 +64,32 @@ class _Running:
     process: subprocess.Popen[str] | None = None
     started_at: float = 0.0
     start_again_at: float = 0.0
-    pause_s: float = FIRST_PAUSE_S
+    pause_s: float = 0.0
     was_ready: bool = False
     relay: threading.Thread | None = None
+    words: deque[str] = field(default_factory=lambda: deque(maxlen=6))
+
+    def ready(self) -> bool:
+        """Whether the part runs and answers."""
+        if self.process is None or self.process.poll() is not None:
+            return False
+        if self.part.ready is None:
+            return time.monotonic() - self.started_at >= SETTLED_S
+        return self.part.ready()
+
+
+def pause_after(ran_s: float, previous_s: float) -> float:
+    """Seconds to wait before starting again: twice the previous pause, unless it ran for long."""
+    if ran_s >= STABLE_S or previous_s == 0:
+        return FIRST_PAUSE_S
+    return min(previous_s * 2, LONGEST_PAUSE_S)
 
 
 class Supervisor:
-    """Keeps parts running until told to stop. All work happens in the thread that calls `run`."""
+    """Keeps parts running until told to stop. The first part is started first and stopped last.
+
+    Children are started by the thread that calls `run`, and end with it: it must be the main thread.
+    """
 
     def __init__(
         self, parts: Sequence[Part], *, on_ready: Callable[[], None], out: TextIO = sys.stderr
@@ -61,134 +97,127 @@ class Supervisor:
         self._running = [_Running(part, COLOURS[number % len(COLOURS)]) for number, part in enumerate(parts)]
         self._on_ready = on_ready
         self._out = out
+        self._colours = out.isatty() and not os.environ.get("NO_COLOR")
         self._width = max(len(part.name) for part in parts)
         self._write = threading.Lock()
         self._stopping = threading.Event()
+        self._in_a_hurry = False
         self._all_ready = False
+        self._remind_at = 0.0
 
     def stop(self, *_: object) -> None:
-        """Ask `run` to end; a signal handler."""
+        """Ask `run` to end; asked again, it kills what has not ended yet. A signal handler."""
+        self._in_a_hurry = self._in_a_hurry or self._stopping.is_set()
         self._stopping.set()
 
-    def run(self) -> int:
-        """Start everything and watch it. Returns 0 after `stop`, or the exit code of a part that
-        cannot run here (already running, bad configuration)."""
-        for running in self._running:
-            self._start(running)
-        code = 0
-        while not self._stopping.is_set() and not code:
-            code = max(self._watch(running) for running in self._running)
-            self._announce()
-            self._stopping.wait(POLL_S)
-        self._stop_all()
-        return code
+    def run(self) -> Ended | None:
+        """Start everything and watch it, until `stop` or until a part cannot run here."""
+        ended = None
+        try:
+            for running in self._running:
+                self._start(running)
+            self._remind_at = time.monotonic() + REMIND_S
+            while not self._stopping.is_set() and ended is None:
+                ended = next(filter(None, map(self._watch, self._running)), None)
+                self._announce()
+                self._stopping.wait(POLL_S)
+        finally:
+            self._stop_all()
+        return ended
 
     def _start(self, running: _Running) -> None:
         running.process = subprocess.Popen(
-            list(running.part.command),
+            [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *running.part.command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - only calls prctl
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **running.part.environment},
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         running.started_at = time.monotonic()
         running.was_ready = False
+        running.words.clear()
         running.relay = threading.Thread(target=self._relay, args=(running, running.process), daemon=True)
         running.relay.start()
 
     def _relay(self, running: _Running, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         with process.stdout:
-            for line in process.stdout:
+            while line := process.stdout.readline(LONGEST_LINE):
+                running.words.append(line.rstrip("\n"))
                 self._say(running, line.rstrip("\n"))
 
     def _say(self, running: _Running, text: str) -> None:
         name = running.part.name.ljust(self._width)
-        prefix = f"\x1b[{running.colour}m{name}\x1b[0m" if self._out.isatty() else name
+        prefix = f"\x1b[{running.colour}m{name}\x1b[0m" if self._colours else name
         with self._write:
-            self._out.write(f"{prefix} | {text}\n")
-            self._out.flush()
+            try:
+                self._out.write(f"{prefix} | {text}\n")
+                self._out.flush()
+            except OSError:
+                self._stopping.set()  # nobody reads any more: the terminal or the pipe is gone
 
-    def _watch(self, running: _Running) -> int:
-        """Look after one part; the code with which everything has to end, or 0."""
+    def _watch(self, running: _Running) -> Ended | None:
+        """Look after one part; tells when everything has to end."""
         at = time.monotonic()
         if running.process is None:
             if at >= running.start_again_at:
                 self._start(running)
-            return 0
+            return None
         code = running.process.poll()
         if code is None:
-            if at - running.started_at > STABLE_S:
-                running.pause_s = FIRST_PAUSE_S
-            return 0
-        running.process = None
+            return None
+        self._bury(running)
         if code in FINAL_EXIT_CODES:
-            self._say(running, f"ended with {code}; starting it again would not help, stopping everything")
-            return code
-        self._say(running, f"ended with {code}; starting again in {running.pause_s:g} s")
+            return Ended(running.part.name, code, list(running.words))
+        running.pause_s = pause_after(at - running.started_at, running.pause_s)
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        self._say(running, f"{how}; starting again in {running.pause_s:g} s")
         running.start_again_at = at + running.pause_s
-        running.pause_s = min(running.pause_s * 2, LONGEST_PAUSE_S)
-        return 0
+        return None
 
     def _announce(self) -> None:
-        """Say once of each part that it is ready, and once that all are."""
+        """Say of each part once that it is ready, once that all are, and now and then what is not."""
         for running in self._running:
-            if running.process is None or running.was_ready:
-                continue
-            if running.part.ready is None or running.part.ready():
+            if not running.was_ready and not self._stopping.is_set() and running.ready():
                 running.was_ready = True
-                took = time.monotonic() - running.started_at
-                self._say(running, f"ready after {took:.1f} s")
-        if not self._all_ready and all(running.was_ready for running in self._running):
+                self._say(running, f"ready after {time.monotonic() - running.started_at:.1f} s")
+        waiting = [running for running in self._running if not running.was_ready]
+        if not waiting and not self._all_ready:
             self._all_ready = True
             self._on_ready()
+        if time.monotonic() >= self._remind_at:
+            self._remind_at = time.monotonic() + REMIND_S
+            for running in waiting:
+                self._say(running, "not ready yet")
 
     def _stop_all(self) -> None:
-        """SIGTERM to each group, last started first; SIGKILL to what is left after the grace."""
-        alive = [running for running in reversed(self._running) if running.process is not None]
-        for running in alive:
-            _signal_group(running.process, signal.SIGTERM)
-        until = time.monotonic() + GRACE_S
+        """SIGTERM, and SIGKILL to the whole group of what is left after the grace; the first part last."""
+        began = time.monotonic()
+        self._stop_some(self._running[1:], began + FOLLOWERS_GRACE_S)
+        self._stop_some(self._running[:1], began + GRACE_S)
+
+    def _stop_some(self, some: Sequence[_Running], until: float) -> None:
+        alive = [running for running in some if running.process is not None]
         for running in alive:
             assert running.process is not None
-            try:
-                running.process.wait(max(0.0, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                self._say(running, f"did not stop within {GRACE_S:g} s, killing it")
-                _signal_group(running.process, signal.SIGKILL)
-                running.process.wait()
-            assert running.relay is not None
-            running.relay.join(LAST_WORDS_S)
+            running.process.terminate()
+        for running in alive:
+            assert running.process is not None
+            while running.process.poll() is None and time.monotonic() < until and not self._in_a_hurry:
+                time.sleep(POLL_S / 2)
+            if running.process.poll() is None:
+                self._say(running, "did not stop in time, killing it")
+            self._bury(running)
 
-
-def taken_ports(parts: Sequence[Part]) -> list[str]:
-    """One line for each part whose port something else listens on."""
-    lines = []
-    for part in parts:
-        if part.port is None:
-            continue
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", part.port))
-            except OSError:
-                lines.append(f"{part.name}: port {part.port} is used by another program")
-    return lines
-
-
-def _signal_group(process: subprocess.Popen[str] | None, how: signal.Signals) -> None:
-    assert process is not None
-    try:
-        os.killpg(process.pid, how)
-    except ProcessLookupError:
-        return
-
-
-def _die_with_parent() -> None:
-    """The kernel ends this process when the thread that started it ends (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    def _bury(self, running: _Running) -> None:
+        """Kill what a part left in its process group, and hear its last words."""
+        assert running.process is not None
+        assert running.relay is not None
+        with suppress(ProcessLookupError, PermissionError):  # nothing left, or nothing of ours
+            os.killpg(running.process.pid, signal.SIGKILL)
+        running.process.wait()
+        running.relay.join(LAST_WORDS_S)
+        running.process = None

@@ -1,47 +1,26 @@
 """The commands as a person runs them: their output, their errors, their exit codes."""
 
-import json
-import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from tests.servers.ports import free_port
+from tests.cli.running import ROOT, perfhouse
 from tests.servers.warehouse import WarehouseProcess, running_warehouse, write_config
 from tests.warehouse.records import attempt
+from warehouse import VERSION
 from warehouse.client import pack
 from warehouse.model import Batch, now
-from warehouse.settings import load
-
-ROOT = Path(__file__).parents[2]
-
-
-def perfhouse(
-    *arguments: str, config: Path | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line; a traceback is never expected."""
-    command = [sys.executable, str(ROOT / "perfhouse.py")]
-    if config:
-        command += ["--config", str(config)]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PERFHOUSE_")}
-    done = subprocess.run(
-        [*command, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**clean, **environment},
-    )
-    assert "Traceback" not in done.stderr
-    return done
+from warehouse.settings import load, parse
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
     at = now() - timedelta(minutes=1)
     with (
         running_warehouse(tmp_path_factory.mktemp("commands")) as process,
@@ -64,32 +43,58 @@ def test_help_is_quick_because_it_imports_no_engine() -> None:
 
 def test_init_writes_what_check_accepts_and_never_overwrites(tmp_path: Path) -> None:
     config = tmp_path / "mine.toml"
-    options = (
-        "--url",
-        "https://api.example.com",
-        "--name",
-        "shop",
-        "--endpoint",
-        "/a",
-        "--endpoint",
-        "/b?c=d",
-    )
-    assert perfhouse("init", *options, config=config).returncode == 0
+    options = ("--url", "https://api.example.com", "--name", 'the "shop" \u2615 \N{GRINNING FACE}')
+    paths = ("--endpoint", "/a", "--endpoint", "/b?c=d")
+    assert perfhouse("init", *options, *paths, config=config).returncode == 0
     settings = load(config, {})
-    assert settings.target[0].name == "shop"
+    assert settings.target[0].name == options[-1]
     assert [endpoint.path for endpoint in settings.target[0].endpoint] == ["/a", "/b?c=d"]
+    assert settings.host is not None
     assert not settings.demo.enabled
     assert perfhouse("check", config=config).returncode == 0
     before = config.read_bytes()
     again = perfhouse("init", config=config)
     assert (again.returncode, config.read_bytes()) == (65, before)
     assert "--force" in again.stderr
+    assert perfhouse("init", "--force", config=config).returncode == 0
+    assert load(config, {}).target == ()
 
 
-def test_init_with_an_impossible_address_writes_nothing(tmp_path: Path) -> None:
-    done = perfhouse("init", "--url", "ftp://x", config=tmp_path / "mine.toml")
-    assert done.returncode == 78
+def test_init_asks_nothing_and_writes_where_it_stands(tmp_path: Path) -> None:
+    assert perfhouse("init", cwd=tmp_path).returncode == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["perfhouse.toml"]
+    assert perfhouse("check", cwd=tmp_path).returncode == 0
+
+
+def test_what_init_leaves_as_a_comment_is_right_too(tmp_path: Path) -> None:
+    perfhouse("init", "--url", "https://api.example.com", cwd=tmp_path)
+    text = (tmp_path / "perfhouse.toml").read_text()
+    commented = "\n".join(
+        line.removeprefix("# ") if "=" in line or "[" in line else line for line in text.splitlines()
+    )
+    settings = parse(commented.replace("[collectors]", ""), tmp_path / "x.toml", {})
+    assert settings.target[0].name == "api.example.com"
+    assert settings.target[0].headers
+    assert settings.target[0].endpoint[0].expect_json == {"status": "ok"}
+    assert settings.retention.raw_days == 30
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [(("--url", "ftp://x"), 78), (("--url", "http://x", "--endpoint", "a"), 78), (("--endpoint", "/a"), 65)],
+)
+def test_init_with_impossible_options_writes_nothing(
+    tmp_path: Path, options: tuple[str, ...], code: int
+) -> None:
+    done = perfhouse("init", *options, config=tmp_path / "mine.toml")
+    assert done.returncode == code
     assert list(tmp_path.iterdir()) == []
+
+
+def test_init_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
+    done = perfhouse("init", config=tmp_path / "no" / "folder.toml")
+    assert done.returncode == 65
+    assert "No such file or directory" in done.stderr
 
 
 def test_check_tells_all_problems_at_once_and_no_secret(tmp_path: Path) -> None:
@@ -144,36 +149,61 @@ def test_a_warehouse_whose_port_is_taken_says_so(served: WarehouseProcess, tmp_p
     assert port in done.stderr
 
 
-def test_up_with_a_taken_port_starts_nothing(served: WarehouseProcess, tmp_path: Path) -> None:
+def test_up_with_taken_ports_starts_nothing(tmp_path: Path) -> None:
     config = write_config(tmp_path)
-    done = perfhouse("up", config=config, PERFHOUSE_WAREHOUSE__PORT=str(served.settings.warehouse.port))
+    ports = load(config, {})
+    with (
+        socket.create_server(("127.0.0.1", ports.warehouse.port)),
+        socket.create_server(("127.0.0.1", ports.dashboard.port)),
+    ):
+        done = perfhouse("up", config=config)
     assert done.returncode == 75
-    assert "warehouse: port" in done.stderr
+    assert f"warehouse.port: 127.0.0.1:{ports.warehouse.port} is used by process" in done.stderr
+    assert f"dashboard.port: 127.0.0.1:{ports.dashboard.port} is used by process" in done.stderr
     assert not (tmp_path / "data").exists()
 
 
-def test_status_json_tells_rows_and_freshness(served: WarehouseProcess) -> None:
-    done = perfhouse("status", "--json", config=served.config)
-    report = json.loads(done.stdout)
-    assert done.returncode == 1
-    assert {part["name"]: part["running"] for part in report["parts"]} == {
-        "warehouse": True,
-        "collect": None,
-        "dashboard": False,
-    }
-    assert report["rows"]["attempt"] == 7
-    assert [(row["source"], row["kind"]) for row in report["fresh"]] == [("local", "probe")]
-    assert report["healthy"] is False
+def test_up_with_a_wrong_configuration_starts_nothing(tmp_path: Path) -> None:
+    target = '[[target]]\nname = "a"\nurl = "http://a"\nheaders = { A = { env = "NO_SUCH_SECRET" } }\n'
+    config = write_config(tmp_path, target + 'endpoint = [{ path = "/" }]')
+    done = perfhouse("up", config=config)
+    assert done.returncode == 78
+    assert "NO_SUCH_SECRET" in done.stderr
+    assert not (tmp_path / "data").exists()
 
 
-def test_status_with_the_warehouse_away_exits_69(tmp_path: Path) -> None:
-    done = perfhouse("status", config=write_config(tmp_path))
-    assert done.returncode == 69
-    assert "NOT RUNNING" in done.stdout
+def test_check_notes_what_may_surprise(tmp_path: Path) -> None:
+    config = tmp_path / "odd.toml"
+    config.write_text(
+        '[warehouse]\nhost = "0.0.0.0"\nport = 1\n[[target]]\nname = "a"\nurl = "http://far.example"\n'
+        'headers = { Authorization = { env = "SECRET" } }\nendpoint = [{ path = "/" }]\n'
+    )
+    done = perfhouse("check", config=config, SECRET="x")
+    assert done.returncode == 0
+    assert "warehouse.host: 0.0.0.0 is open to other machines" in done.stderr
+    assert "target a: its secret headers travel unencrypted" in done.stderr
+    config.write_text(f'data_dir = "{config}/data"')
+    done = perfhouse("check", config=config)
+    assert "nothing is watched" in done.stderr
+    assert f"data_dir: {config}/data cannot be written" in done.stderr
+
+
+def test_check_notes_a_taken_port(served: WarehouseProcess, tmp_path: Path) -> None:
+    port = str(served.settings.warehouse.port)
+    done = perfhouse("check", config=write_config(tmp_path), PERFHOUSE_WAREHOUSE__PORT=port)
+    assert done.returncode == 0
+    assert f"note: warehouse.port: 127.0.0.1:{port} is used by process {served.pid}" in done.stderr
+    assert "note: warehouse.port" not in perfhouse("check", config=write_config(tmp_path)).stderr
+
+
+def test_version_is_told() -> None:
+    assert perfhouse("--version").stdout == f"{VERSION}\n"
 
 
 @pytest.mark.parametrize(("form", "read"), [("csv", pl.read_csv), ("parquet", pl.read_parquet)])
-def test_export_writes_what_was_measured(served: WarehouseProcess, tmp_path: Path, form: str, read) -> None:  # type: ignore[no-untyped-def]
+def test_export_writes_what_was_measured(
+    served: WarehouseProcess, tmp_path: Path, form: str, read: Callable[[Path], pl.DataFrame]
+) -> None:
     out = tmp_path / f"attempts.{form}"
     options = ("export", "attempts", "--format", form, "--from", "1h", "--out", str(out))
     assert perfhouse(*options, config=served.config).returncode == 0
@@ -199,7 +229,12 @@ def test_export_to_stdout_with_parameters(served: WarehouseProcess) -> None:
         (("no_such",), "percentile_trend"),
         (("attempts", "--from", "yesterday"), "--from"),
         (("attempts", "--from", "2026-11-23T00:00:00"), "offset"),
+        (("attempt",), "Did you mean attempts?"),
+        (("attempts", "--from", "999999999w"), "--from"),
         (("attempts", "--format", "xlsx"), "--format"),
+        (("attempts", "--param", "start=24h"), "start"),
+        (("attempts", "--param", "form=csv"), "form"),
+        (("storage", "--from", "1h"), "not about a span of time"),
         (("attempts", "--param", "endpoint"), "NAME=VALUE"),
         (("attempts", "--param", "sql=DROP"), "sql"),
         (("attempts", "--from", "1h", "--to", "2h"), "end must be after start"),
@@ -219,14 +254,25 @@ def test_export_with_the_warehouse_away_exits_69(tmp_path: Path) -> None:
     assert done.returncode == 69
 
 
+def test_export_of_what_has_no_span_of_time(served: WarehouseProcess) -> None:
+    done = perfhouse("export", "endpoints", "--out", "-", config=served.config)
+    assert pl.read_csv(done.stdout.encode())["endpoint"].to_list() == ["GET /"]
+    assert "wrote" in done.stderr
+
+
+def test_export_into_a_folder_that_is_not_there_says_so(served: WarehouseProcess, tmp_path: Path) -> None:
+    done = perfhouse("export", "endpoints", "--out", str(tmp_path / "no" / "x.csv"), config=served.config)
+    assert done.returncode == 65
+    assert "No such file or directory" in done.stderr
+
+
 def test_tokens_are_added_listed_and_revoked(served: WarehouseProcess) -> None:
-    added = perfhouse(
-        "token", "add", "berlin", "--scope", "ingest", "--source", "berlin", config=served.config
-    )
+    added = perfhouse("token", "add", "berlin", config=served.config)
     value = added.stdout.strip()
     assert len(value) > 30
+    assert value not in added.stderr
     listed = perfhouse("token", "list", config=served.config).stdout
-    assert "berlin\tingest\tberlin" in listed
+    assert "berlin\tingest\tberlin" in listed.splitlines()
     assert value not in listed
     files = served.settings.token_dir.glob("*.json")
     assert all(value not in file.read_text() and file.stat().st_mode & 0o077 == 0 for file in files)
@@ -234,6 +280,20 @@ def test_tokens_are_added_listed_and_revoked(served: WarehouseProcess) -> None:
     assert perfhouse("token", "revoke", "berlin", config=served.config).returncode == 65
 
 
-def test_a_port_nobody_uses_is_no_note(tmp_path: Path) -> None:
-    config = write_config(tmp_path)
-    assert "note:" not in perfhouse("check", config=config, PERFHOUSE_DASHBOARD__PORT=str(free_port())).stderr
+@pytest.mark.parametrize(
+    "arguments", [("berlin", "--scope", "launch"), ("../berlin",), ("cli", "--scope", "read")]
+)
+def test_a_token_that_cannot_be_is_refused(served: WarehouseProcess, arguments: tuple[str, ...]) -> None:
+    before = perfhouse("token", "list", config=served.config).stdout
+    done = perfhouse("token", "add", *arguments, config=served.config)
+    assert (done.returncode, done.stdout) == (65, "")
+    assert perfhouse("token", "list", config=served.config).stdout == before
+
+
+def test_scopes_and_sources_are_as_given(served: WarehouseProcess) -> None:
+    options = ("--scope", "ingest", "--scope", "read", "--source", "a", "--source", "b")
+    assert perfhouse("token", "add", "both", *options, config=served.config).returncode == 0
+    listed = perfhouse("token", "list", config=served.config).stdout
+    assert "both\tingest,read\ta,b" in listed.splitlines()
+    perfhouse("token", "add", "reader", "--scope", "read", config=served.config)
+    assert "reader\tread\t" in perfhouse("token", "list", config=served.config).stdout.splitlines()

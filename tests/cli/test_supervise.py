@@ -2,10 +2,8 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Callable
 from io import StringIO
@@ -15,35 +13,19 @@ import psutil
 import pytest
 
 from cli import supervise
-from cli.supervise import Part, Supervisor, taken_ports
-from tests.servers.ports import free_port
+from cli.supervise import Ended, Part, Supervisor, pause_after
+from tests.cli.children import PARENT, SLEEPER, STUBBORN, python, wait_for
 
 ROOT = Path(__file__).parents[2]
-
-
-def python(code: str, *arguments: str) -> list[str]:
-    """A light child that runs `code`."""
-    return [sys.executable, "-c", textwrap.dedent(code), *arguments]
-
-
-SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
-STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}"
-
-
-def wait_for(what: Callable[[], bool], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if what():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not come to pass")
 
 
 class Watched(Supervisor):
     """A supervisor that runs `steps` between its looks and stops when they are done."""
 
-    def __init__(self, parts: list[Part], steps: Callable[["Watched"], bool]) -> None:
-        self.log = StringIO()
+    def __init__(
+        self, parts: list[Part], steps: Callable[["Watched"], bool], log: StringIO | None = None
+    ) -> None:
+        self.log = log or StringIO()
         self.ready = 0
         super().__init__(parts, on_ready=self._count_ready, out=self.log)
         self._steps = steps
@@ -58,60 +40,101 @@ class Watched(Supervisor):
         if self._steps(self):
             self.stop()
 
-    def process_of(self, name: str) -> "subprocess.Popen[str] | None":
-        return next(running.process for running in self._running if running.part.name == name)
+    def pid_of(self, name: str) -> int | None:
+        process = next(running.process for running in self._running if running.part.name == name)
+        return process.pid if process else None
+
+    @property
+    def lines(self) -> list[str]:
+        return self.log.getvalue().splitlines()
 
 
 def test_lines_carry_the_name_of_their_process() -> None:
     supervisor = Watched(
         [Part("one", python(SLEEPER)), Part("second", python(SLEEPER))],
-        lambda self: self.log.getvalue().count("| up") == 2,
+        lambda self: self.log.getvalue().count("| up") == 2 and self.ready == 1,
     )
-    assert supervisor.run() == 0
-    lines = supervisor.log.getvalue().splitlines()
-    assert "one    | up" in lines
-    assert "second | up" in lines
-    assert supervisor.ready == 1
+    assert supervisor.run() is None
+    assert "one    | up" in supervisor.lines
+    assert "second | up" in supervisor.lines
+    assert "\x1b" not in supervisor.log.getvalue()
+
+
+@pytest.mark.parametrize(("no_colour", "coloured"), [("", True), ("1", False)])
+def test_colour_is_for_terminals(monkeypatch: pytest.MonkeyPatch, no_colour: str, coloured: bool) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    supervisor = Watched(
+        [Part("one", python(SLEEPER))], lambda self: "| up" in self.log.getvalue(), Terminal()
+    )
+    supervisor.run()
+    assert ("\x1b[36mone\x1b[0m | up" in supervisor.lines) is coloured
+    assert ("one | up" in supervisor.lines) is not coloured
+
+
+def test_output_that_is_no_text_or_has_no_end_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "LONGEST_LINE", 8)
+    code = "import sys, time; sys.stdout.buffer.write(b'\\xff' * 20); sys.stdout.flush(); time.sleep(60)"
+    supervisor = Watched([Part("raw", python(code))], lambda self: len(self.lines) == 2)
+    supervisor.run()
+    assert supervisor.lines[:2] == ["raw | " + "\N{REPLACEMENT CHARACTER}" * 8] * 2
 
 
 def test_what_dies_is_started_again_after_longer_and_longer_pauses() -> None:
     supervisor = Watched(
         [Part("short", python("raise SystemExit(3)"))],
-        lambda self: self.log.getvalue().count("ended with 3") == 3,
+        lambda self: self.log.getvalue().count("exit code 3") == 3,
     )
-    assert supervisor.run() == 0
-    pauses = [
-        line.split("again in ")[1] for line in supervisor.log.getvalue().splitlines() if "again in" in line
+    assert supervisor.run() is None
+    assert [line for line in supervisor.lines if "again in" in line] == [
+        f"short | ended with exit code 3; starting again in {pause} s" for pause in ("0.5", "1", "2")
     ]
-    assert pauses == ["0.5 s", "1 s", "2 s"]
+    assert supervisor.ready == 0
+
+
+def test_pauses_grow_to_a_bound_and_are_short_again_after_a_stable_minute() -> None:
+    pauses = [0.0]
+    for _ in range(8):
+        pauses.append(pause_after(59.9, pauses[-1]))
+    assert pauses[1:] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert pause_after(60.0, 30.0) == 0.5
 
 
 def test_a_killed_part_comes_back_and_the_others_keep_running() -> None:
     seen: dict[str, int] = {}
 
     def steps(self: Watched) -> bool:
-        victim, other = self.process_of("victim"), self.process_of("other")
+        victim, other = self.pid_of("victim"), self.pid_of("other")
         if not seen and victim and other:
-            seen["victim"], seen["other"] = victim.pid, other.pid
-            os.kill(victim.pid, signal.SIGKILL)
+            seen.update(victim=victim, other=other)
+            os.kill(victim, signal.SIGKILL)
             return False
-        return bool(seen) and victim is not None and victim.pid != seen["victim"]
+        return bool(seen) and victim is not None and victim != seen["victim"]
 
     supervisor = Watched([Part("victim", python(SLEEPER)), Part("other", python(SLEEPER))], steps)
-    assert supervisor.run() == 0
-    assert "victim | ended with -9; starting again" in supervisor.log.getvalue()
+    assert supervisor.run() is None
+    assert "victim | was ended by SIGKILL; starting again in 0.5 s" in supervisor.lines
     assert "other  | ended" not in supervisor.log.getvalue()
     assert not psutil.pid_exists(seen["other"])
 
 
 @pytest.mark.parametrize("code", [75, 78])
-def test_what_cannot_run_here_ends_everything_with_its_code(code: int) -> None:
+def test_what_cannot_run_here_ends_everything_with_its_words(code: int) -> None:
     supervisor = Watched(
-        [Part("other", python(SLEEPER)), Part("hopeless", python(f"raise SystemExit({code})"))],
+        [Part("other", python(SLEEPER)), Part("hopeless", python(f"print('no'); raise SystemExit({code})"))],
         lambda _: False,
     )
-    assert supervisor.run() == code
-    assert supervisor.log.getvalue().count("hopeless | ended") == 1
+    assert supervisor.run() == Ended("hopeless", code, ["no"])
+    assert "starting again" not in supervisor.log.getvalue()
+
+
+def test_a_command_that_is_not_there_is_said() -> None:
+    supervisor = Watched([Part("gone", ["/no/such/command"])], lambda self: len(self.lines) >= 2)
+    supervisor.run()
+    assert supervisor.lines[0] == "gone | cannot run /no/such/command: No such file or directory"
 
 
 def test_what_does_not_stop_is_killed_after_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,9 +143,55 @@ def test_what_does_not_stop_is_killed_after_the_grace(monkeypatch: pytest.Monkey
         [Part("stubborn", python(STUBBORN))], lambda self: "stubborn | up" in self.log.getvalue()
     )
     began = time.monotonic()
-    assert supervisor.run() == 0
-    assert time.monotonic() - began < 10
-    assert "did not stop within 0.5 s, killing it" in supervisor.log.getvalue()
+    assert supervisor.run() is None
+    assert time.monotonic() - began < 15
+    assert "stubborn | did not stop in time, killing it" in supervisor.lines
+
+
+def test_the_grace_ends_before_ten_seconds() -> None:
+    assert supervise.FOLLOWERS_GRACE_S < supervise.GRACE_S
+    assert supervise.GRACE_S + 2 * supervise.LAST_WORDS_S < 10
+
+
+def test_asked_twice_it_kills_at_once() -> None:
+    def steps(self: Watched) -> bool:
+        if "| up" in self.log.getvalue():
+            self.stop()
+        return "| up" in self.log.getvalue()
+
+    supervisor = Watched([Part("stubborn", python(STUBBORN))], steps)
+    began = time.monotonic()
+    supervisor.run()
+    assert time.monotonic() - began < supervise.GRACE_S
+    assert "stubborn | did not stop in time, killing it" in supervisor.lines
+
+
+def test_the_first_part_is_stopped_last() -> None:
+    last = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(print('bye')))\n"
+    supervisor = Watched(
+        [Part("first", python(last + SLEEPER)), Part("second", python(last + SLEEPER))],
+        lambda self: self.log.getvalue().count("| up") == 2,
+    )
+    supervisor.run()
+    assert supervisor.lines[-2:] == ["second | bye", "first  | bye"]
+
+
+def test_grandchildren_go_with_their_parent() -> None:
+    grandchildren: list[int] = []
+    killed: set[int] = set()
+
+    def steps(self: Watched) -> bool:
+        words = [line.partition("| ")[2] for line in self.lines]
+        grandchildren[:] = [int(word) for word in words if word.isdigit()]
+        pid = self.pid_of("parent")
+        if grandchildren and pid and not killed:
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
+        return len(grandchildren) == 2
+
+    Watched([Part("parent", python(PARENT))], steps).run()
+    for pid in grandchildren:
+        wait_for(lambda pid=pid: not _lives(pid))  # type: ignore[misc]
 
 
 def test_ready_is_said_once_and_only_when_it_answers() -> None:
@@ -138,27 +207,53 @@ def test_ready_is_said_once_and_only_when_it_answers() -> None:
     assert supervisor.log.getvalue().count("ready after") == 1
 
 
-def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+def test_what_is_not_ready_for_long_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "REMIND_S", 0.3)
+    supervisor = Watched(
+        [Part("slow", python(SLEEPER), ready=lambda: False)], lambda self: len(self.lines) > 3
+    )
+    supervisor.run()
+    assert supervisor.log.getvalue().count("slow | not ready yet") >= 2
+
+
+def test_it_stops_when_nobody_reads_any_more() -> None:
+    class Closed(StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    supervisor = Watched([Part("one", python(SLEEPER))], lambda _: False, Closed())
+    assert supervisor.run() is None
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
+def test_children_end_when_the_supervisor_does_not_end_well(how: signal.Signals) -> None:
     script = f"""
         import sys
         from cli.supervise import Part, Supervisor
         parts = [Part("child", [sys.executable, "-c", {SLEEPER!r}])]
-        supervisor = Supervisor(parts, on_ready=lambda: None)
-        supervisor.run()
+        Supervisor(parts, on_ready=lambda: None).run()
     """
-    parent = subprocess.Popen(python(script), cwd=ROOT, stderr=subprocess.DEVNULL)
-    wait_for(lambda: bool(psutil.Process(parent.pid).children()))
-    (child,) = psutil.Process(parent.pid).children()
-    parent.kill()
-    parent.wait()
-    wait_for(lambda: not child.is_running())
+    parent = subprocess.Popen(python(script), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert parent.stderr is not None
+    with parent.stderr:
+        assert parent.stderr.readline() == "child | up\n"
+        (child,) = psutil.Process(parent.pid).children()
+        parent.send_signal(how)
+        parent.wait(20)
+    wait_for(lambda: not _lives(child.pid))
 
 
-def test_a_taken_port_is_named() -> None:
-    port = free_port()
-    part = Part("warehouse", ["true"], port)
-    assert taken_ports([part]) == []
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port))
-        taken.listen()
-        assert taken_ports([part]) == [f"warehouse: port {port} is used by another program"]
+def test_a_child_whose_starter_is_gone_already_does_not_begin() -> None:
+    leash = subprocess.run(
+        [sys.executable, str(supervise.LEASH), "1", "touch", "/never"], capture_output=True, timeout=20
+    )
+    assert leash.returncode == 1
+    assert leash.stderr == b"process 1 is gone\n"
+    assert not Path("/never").exists()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

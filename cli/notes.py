@@ -1,0 +1,42 @@
+"""What `check` tells about a configuration that is right and may still surprise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cli.parts import taken_ports
+from warehouse.settings import LOOPBACK, Secret, Settings, TargetSettings
+
+
+def notes(settings: Settings) -> list[str]:
+    """One line each; none of them keeps Perfhouse from starting."""
+    lines = [f"{line} (by Perfhouse itself, if it is running)" for line in taken_ports(settings)]
+    if not settings.target and settings.host is None:
+        lines.append("nothing is watched: there is neither a [[target]] nor a [host]")
+    lines += [
+        f"target {target.name}: its secret headers travel unencrypted, because url begins with http:"
+        for target in settings.target
+        if target.url.startswith("http:")
+        and urlsplit(target.url).hostname not in LOOPBACK
+        and _secrets(target)
+    ]
+    if settings.warehouse.host not in LOOPBACK:
+        lines.append(
+            f"warehouse.host: {settings.warehouse.host} is open to other machines without encryption;"
+            " put a proxy with TLS before it"
+        )
+    if not _writable(settings.data_dir):
+        lines.append(f"data_dir: {settings.data_dir} cannot be written by the user who ran this check")
+    return lines
+
+
+def _secrets(target: TargetSettings) -> bool:
+    headers = [target.headers, *(endpoint.headers for endpoint in target.endpoint)]
+    return any(isinstance(value, Secret) for each in headers for value in each.values())
+
+
+def _writable(folder: Path) -> bool:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
