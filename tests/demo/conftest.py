@@ -26,6 +26,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
 def api(demo: DemoProcess) -> Iterator[httpx.Client]:
     """A client of the demo; no fault is switched on before or after the test."""
     with demo.client() as client:
-        client.delete("/demo/faults")
+        client.delete("/demo/faults", headers={"Content-Type": "application/json"}).raise_for_status()
         yield client
-        client.delete("/demo/faults")
+        client.delete("/demo/faults", headers={"Content-Type": "application/json"}).raise_for_status()

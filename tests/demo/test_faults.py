@@ -4,22 +4,36 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 import pytest
 
-from tests.demo.process import DemoProcess, wait_until
+from tests.demo.running import DemoProcess, running_demo, wait_until
 
 ROOT = Path(__file__).parents[2]
 LIST = "GET /api/v1/invoices/"
 ONE = "GET /api/v1/invoices/{id}"
 SLOW_MS = 300
+JSON = {"Content-Type": "application/json"}
 Switch = Callable[..., httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
+    """The demo whose switch is flipped."""
+    with running_demo(tmp_path_factory.mktemp("faults")) as running:
+        yield running
+
+
+@pytest.fixture
+def api(demo: DemoProcess) -> Iterator[httpx.Client]:
+    """A client of it; nothing is switched on before or after the test."""
+    yield demo.client
+    demo.client.delete("/demo/faults", headers=JSON).raise_for_status()
 
 
 @pytest.fixture
@@ -29,10 +43,10 @@ def switch(api: httpx.Client) -> Switch:
 
 
 @pytest.fixture
-def run(shared_demo: DemoProcess) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run(demo: DemoProcess) -> Callable[..., subprocess.CompletedProcess[str]]:
     """The switch's command line."""
 
-    def run(*arguments: str, port: int = shared_demo.port) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, port: int = demo.port) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "demo.faults", *arguments, "--port", str(port)],
             cwd=ROOT,
@@ -80,14 +94,14 @@ def test_jitter_varies_the_delay(api: httpx.Client, switch: Switch) -> None:
     [(LIST, "/api/v1/invoices/", "ORDER BY invoices.id DESC"), (ONE, "/api/v1/invoices/9", "invoices.id = ")],
 )
 def test_a_slow_query_is_slow_in_the_database(
-    shared_demo: DemoProcess, api: httpx.Client, switch: Switch, endpoint: str, path: str, statement: str
+    demo: DemoProcess, api: httpx.Client, switch: Switch, endpoint: str, path: str, statement: str
 ) -> None:
     api.get(path)
-    assert slowest_ms(shared_demo, statement) < SLOW_MS
+    assert slowest_ms(demo, statement) < SLOW_MS
     switch(endpoint, slow_query_ms=SLOW_MS)
     for _ in range(2):
         assert took_ms(api, path) >= SLOW_MS
-    assert slowest_ms(shared_demo, statement) >= SLOW_MS
+    assert slowest_ms(demo, statement) >= SLOW_MS
 
 
 def test_an_error_ratio_fails_that_share(api: httpx.Client, switch: Switch) -> None:
@@ -108,9 +122,9 @@ def test_every_request_fails_at_a_ratio_of_one(api: httpx.Client, switch: Switch
     assert api.get("/api/v1/invoices/").json()["total"] == before
 
 
-def test_a_reset_is_a_real_reset(shared_demo: DemoProcess, switch: Switch) -> None:
+def test_a_reset_is_a_real_reset(demo: DemoProcess, switch: Switch) -> None:
     switch("GET /health", error="reset")
-    with socket.create_connection(("127.0.0.1", shared_demo.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", demo.port), timeout=10) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n")
         with pytest.raises(ConnectionResetError):
             connection.recv(100)
@@ -143,11 +157,10 @@ def test_a_fault_replaces_the_one_before_and_is_cleared(api: httpx.Client, switc
     switch("GET /health", delay_ms=1)
     switch(LIST, delay_ms=1)
     assert api.get("/health").status_code == 200
-    json = {"Content-Type": "application/json"}
-    only = api.delete("/demo/faults", params={"endpoint": LIST}, headers=json)
+    only = api.delete("/demo/faults", params={"endpoint": LIST}, headers=JSON)
     assert only.json() == {"cleared": 1}
     assert [one["endpoint"] for one in api.get("/demo/faults").json()["faults"]] == ["GET /health"]
-    assert api.delete("/demo/faults", headers=json).json() == {"cleared": 1}
+    assert api.delete("/demo/faults", headers=JSON).json() == {"cleared": 1}
 
 
 @pytest.mark.parametrize(
@@ -221,7 +234,7 @@ def test_the_command_line_makes_an_endpoint_hang_or_reset(
 
 
 def test_the_command_line_says_what_is_wrong(
-    run: Callable[..., subprocess.CompletedProcess[str]], shared_demo: DemoProcess
+    run: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     refused = run("set", "GET /nowhere", "--delay-ms", "1")
     assert refused.returncode == 65
@@ -230,4 +243,3 @@ def test_the_command_line_says_what_is_wrong(
     away = run("list", port=1)
     assert away.returncode == 69
     assert len(away.stderr.splitlines()) == 1
-    assert urlsplit(shared_demo.url).port == shared_demo.port

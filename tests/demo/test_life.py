@@ -1,6 +1,5 @@
 """The demo's start, stop, death and return."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.demo.process import DemoProcess, living, running_demo, wait_until
+from tests.demo.running import ROOT, DemoProcess, living, running_demo, wait_until
 
 CLEAN_STOP_S = 5.0
 INVOICE = {"supplier": "Probe Ltd", "number": "KEEP-1", "amount_cents": 12500, "currency": "EUR"}
@@ -137,17 +136,17 @@ NO_POSTGRES = """
 import sys
 from demo import __main__, binaries
 binaries.DEBIAN_ROOT, binaries.WHEEL = binaries.DEBIAN_ROOT / "none", "no_such_wheel"
-sys.exit(__main__.main(sys.argv[1:]))
+sys.exit(__main__.main())
 """
 
 
 def test_without_any_postgresql_it_says_what_to_do(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", NO_POSTGRES, "--port", "0", "--data-dir", str(tmp_path / "demo")],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=20,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.returncode == 69
     said = (done.stdout + done.stderr).strip()

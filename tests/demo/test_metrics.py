@@ -1,23 +1,23 @@
 """What /metrics counts, against the requests that were made."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.demo.process import DemoProcess, running_demo, wait_until
-from tests.demo.test_api import CSV, INVOICE, processed, upload
+from tests.demo.running import running_demo
+from tests.demo.test_invoices import PROBE
+from tests.demo.test_uploads import CSV, UPLOAD, wait_processed
 
 Labels = frozenset[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
-    """One whose requests nobody else makes."""
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a demo that nobody else asks anything."""
     with running_demo(tmp_path_factory.mktemp("metrics")) as running:
-        yield running
+        yield running.client
 
 
 def scrape(client: httpx.Client) -> dict[str, dict[Labels, float]]:
@@ -45,8 +45,7 @@ def requests(method: str, route: str, status: int) -> Labels:
     return frozenset({("method", method), ("route", route), ("status", str(status))})
 
 
-def test_requests_are_counted_by_route_never_by_path(demo: DemoProcess) -> None:
-    client = demo.client
+def test_requests_are_counted_by_route_never_by_path(client: httpx.Client) -> None:
     before = scrape(client)
     for invoice_id in (1, 2, 3, 1):
         assert client.get(f"/api/v1/invoices/{invoice_id}").status_code == 200
@@ -54,7 +53,7 @@ def test_requests_are_counted_by_route_never_by_path(demo: DemoProcess) -> None:
         assert client.get(f"/api/v1/invoices/{unknown}").status_code == 404
     for _ in range(3):
         client.get("/api/v1/invoices/", params={"limit": 5})
-    client.post("/api/v1/invoices/", json=INVOICE)
+    client.post("/api/v1/invoices/", json=PROBE)
     client.post("/api/v1/invoices/", json={})
     for path in ("/nowhere", "/nowhere/else", "/api/v1/invoices/1/2/3"):
         assert client.get(path).status_code == 404
@@ -76,14 +75,14 @@ def test_requests_are_counted_by_route_never_by_path(demo: DemoProcess) -> None:
     assert not any("nowhere" in route or "7000" in route for route in routes)
 
 
-def test_queries_and_the_cache_are_counted(demo: DemoProcess) -> None:
-    before = scrape(demo.client)
+def test_queries_and_the_cache_are_counted(client: httpx.Client) -> None:
+    before = scrape(client)
     for _ in range(5):
-        demo.client.get("/api/v1/invoices/500")
-    demo.client.get("/api/v1/invoices/501")
+        client.get("/api/v1/invoices/500")
+    client.get("/api/v1/invoices/501")
     for _ in range(4):
-        demo.client.get("/api/v1/invoices/")
-    after = scrape(demo.client)
+        client.get("/api/v1/invoices/")
+    after = scrape(client)
     assert sum(growth(before, after, "cache_hits_total").values()) == 4
     assert sum(growth(before, after, "cache_misses_total").values()) == 2
     queries = growth(before, after, "db_query_duration_seconds_count")
@@ -91,9 +90,9 @@ def test_queries_and_the_cache_are_counted(demo: DemoProcess) -> None:
     assert queries[frozenset({("query", "list_invoices")})] == 4
 
 
-def test_histograms_agree_with_their_counts(demo: DemoProcess) -> None:
-    demo.client.get("/api/v1/invoices/")
-    found = scrape(demo.client)
+def test_histograms_agree_with_their_counts(client: httpx.Client) -> None:
+    client.get("/api/v1/invoices/")
+    found = scrape(client)
     for name in ("http_request_duration_seconds", "db_query_duration_seconds"):
         assert found[f"{name}_count"]
         for labels, count in found[f"{name}_count"].items():
@@ -101,25 +100,18 @@ def test_histograms_agree_with_their_counts(demo: DemoProcess) -> None:
             assert found[f"{name}_sum"][labels] > 0
 
 
-def test_processed_files_are_counted_and_timed(demo: DemoProcess) -> None:
-    before = scrape(demo.client)
-    good = [upload(demo.client, "a.csv", CSV.encode()).json()["id"] for _ in range(3)]
-    bad = upload(demo.client, "a.txt", b"no invoice").json()["id"]
-    for invoice_id in (*good, bad):
-        processed(demo.client, invoice_id)
-
-    def all_counted() -> bool:
-        done = growth(before, scrape(demo.client), "invoices_processed_total")
-        return sum(done.values()) == 4
-
-    wait_until(all_counted)
-    after = scrape(demo.client)
+def test_processed_files_are_counted_and_timed(client: httpx.Client) -> None:
+    before = scrape(client)
+    for name, content in (*[("a.csv", CSV)] * 3, ("a.txt", b"no invoice")):
+        answer = client.post(UPLOAD, files={"file": (name, content)})
+        wait_processed(client, answer.headers["location"])
+    after = scrape(client)
     counted = growth(before, after, "invoices_processed_total")
     assert counted == {frozenset({("outcome", "processed")}): 3, frozenset({("outcome", "failed")}): 1}
     assert growth(before, after, "invoice_processing_duration_seconds_count") == {frozenset(): 4}
 
 
-def test_openmetrics_is_spoken_where_asked_for(demo: DemoProcess, tmp_path: Path) -> None:
-    answer = demo.client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+def test_openmetrics_is_spoken_where_asked_for(client: httpx.Client) -> None:
+    answer = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")

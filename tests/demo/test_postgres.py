@@ -1,11 +1,11 @@
 """The demo's own PostgreSQL: never root, never two, never left behind, and made anew when unusable."""
 
 import os
-import signal
 import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -14,45 +14,45 @@ import pytest
 
 from demo import binaries
 from demo.errors import DemoError
-from demo.postgres import open_cluster
-from tests.demo.process import living
-from tests.servers.postgres import RunningPostgres, started_postgres
+from demo.postgres import Cluster, open_cluster
+from tests.demo.running import living, running_cluster
 
 UNPREDICTABLE = 20
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[RunningPostgres]:
-    with started_postgres(tmp_path) as running:
-        yield running
+def postgres(tmp_path: Path) -> Iterator[Cluster]:
+    with running_cluster(tmp_path) as cluster:
+        yield cluster
 
 
-def ask(postgres: RunningPostgres, statement: str) -> object:
+def ask(postgres: Cluster, statement: str) -> Any:
     """The one value a statement answers with."""
     with psycopg.connect(postgres.admin_url) as connection:
         row = connection.execute(statement.encode()).fetchone()
     return row[0] if row else None
 
 
-def family(pid: int) -> list[psutil.Process]:
+def family(pid: int | None) -> list[psutil.Process]:
     """A postmaster and everything it started."""
+    assert pid is not None, "PostgreSQL does not run"
     postmaster = psutil.Process(pid)
     return [postmaster, *postmaster.children(recursive=True)]
 
 
 @pytest.mark.parametrize("choice", ["debian", "wheel"])
 def test_a_server_runs_with_statistics_of_statements(tmp_path: Path, choice: str) -> None:
-    with started_postgres(tmp_path, choice=choice) as postgres:
+    with running_cluster(tmp_path, choice) as postgres:
         processes = family(postgres.pid)
         assert all(process.uids().effective != 0 for process in processes)
         assert ask(postgres, "SHOW shared_preload_libraries") == "pg_stat_statements"
-        assert ask(postgres, "SHOW server_version").startswith(postgres.cluster.binaries.major)  # type: ignore[union-attr]
+        assert ask(postgres, "SHOW server_version").startswith(postgres.binaries.major)
         program = Path(processes[0].exe())
         assert program.is_relative_to("/usr/lib/postgresql") == (choice == "debian")
     assert living(processes) == []
 
 
-def test_only_its_password_opens_it(postgres: RunningPostgres) -> None:
+def test_only_its_password_opens_it(postgres: Cluster) -> None:
     parts = urlsplit(postgres.admin_url)
     assert parts.hostname == "127.0.0.1"
     assert len(parts.password or "") > UNPREDICTABLE
@@ -64,32 +64,33 @@ def test_only_its_password_opens_it(postgres: RunningPostgres) -> None:
     )
 
 
-def test_secrets_and_data_are_for_their_owner_alone(postgres: RunningPostgres) -> None:
+def test_secrets_and_data_are_for_their_owner_alone(postgres: Cluster) -> None:
     holders = [
         file
-        for file in postgres.cluster.data_dir.rglob("*")
+        for file in postgres.data_dir.rglob("*")
         if file.is_file() and urlsplit(postgres.admin_url).password in file.read_text(errors="replace")  # type: ignore[operator]
     ]
     assert holders
     assert {stat.S_IMODE(file.stat().st_mode) for file in holders} == {0o600}
-    assert stat.S_IMODE(postgres.cluster.data_dir.stat().st_mode) == 0o700
-    found = postgres.cluster.folder.stat()
+    assert stat.S_IMODE(postgres.data_dir.stat().st_mode) == 0o700
+    found = postgres.folder.stat()
     assert stat.S_IMODE(found.st_mode) == 0o700
-    assert found.st_uid == psutil.Process(postgres.pid).uids().effective
+    assert found.st_uid == family(postgres.pid)[0].uids().effective
 
 
-def test_data_and_address_outlive_a_restart(postgres: RunningPostgres) -> None:
+def test_data_and_address_outlive_a_restart(postgres: Cluster) -> None:
     with psycopg.connect(postgres.admin_url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS n")
     url, pid = postgres.admin_url, postgres.pid
     postgres.stop()
+    assert pid is not None
     assert not psutil.pid_exists(pid)
     postgres.start()
     assert postgres.admin_url == url
     assert ask(postgres, "SELECT n FROM kept") == 7
 
 
-def test_a_taken_port_is_left_to_its_holder(postgres: RunningPostgres) -> None:
+def test_a_taken_port_is_left_to_its_holder(postgres: Cluster) -> None:
     port = urlsplit(postgres.admin_url).port
     postgres.stop()
     with socket.socket() as holder:
@@ -101,18 +102,18 @@ def test_a_taken_port_is_left_to_its_holder(postgres: RunningPostgres) -> None:
         assert ask(postgres, "SELECT 1") == 1
 
 
-def test_a_killed_server_starts_again_with_its_data(postgres: RunningPostgres) -> None:
+def test_a_killed_server_starts_again_with_its_data(postgres: Cluster) -> None:
     with psycopg.connect(postgres.admin_url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS n")
     processes = family(postgres.pid)
-    os.kill(postgres.pid, signal.SIGKILL)
-    assert (postgres.cluster.folder / "postmaster.pid").exists()
+    processes[0].kill()
+    assert (postgres.folder / "postmaster.pid").exists()
     postgres.start()
     assert ask(postgres, "SELECT n FROM kept") == 7
     assert living(processes) == []
 
 
-def test_a_server_that_hears_nothing_is_replaced(postgres: RunningPostgres, tmp_path: Path) -> None:
+def test_a_server_that_hears_nothing_is_replaced(postgres: Cluster, tmp_path: Path) -> None:
     """As after kill -9 of a demo whose server hangs: the next start finds it by its own data."""
     orphans = family(postgres.pid)
     for process in orphans:
@@ -128,27 +129,27 @@ def test_a_server_that_hears_nothing_is_replaced(postgres: RunningPostgres, tmp_
         heir.stop()
 
 
-def test_a_stale_pid_file_that_names_somebody_else_harms_nobody(postgres: RunningPostgres) -> None:
+def test_a_stale_pid_file_that_names_somebody_else_harms_nobody(postgres: Cluster) -> None:
     postgres.stop()
     bystander = psutil.Process(os.getpid())
-    pid_file = postgres.cluster.folder / "postmaster.pid"
-    pid_file.write_text(f"{bystander.pid}\n{postgres.cluster.folder}\n0\n5432\n\n127.0.0.1\n")
+    pid_file = postgres.folder / "postmaster.pid"
+    pid_file.write_text(f"{bystander.pid}\n{postgres.folder}\n0\n5432\n\n127.0.0.1\n")
     postgres.start()
     assert ask(postgres, "SELECT 1") == 1
     assert bystander.is_running()
 
 
 @pytest.mark.parametrize("harm", ["another version", "no control file", "lost password"])
-def test_a_cluster_that_cannot_be_used_is_made_anew(postgres: RunningPostgres, harm: str) -> None:
+def test_a_cluster_that_cannot_be_used_is_made_anew(postgres: Cluster, harm: str) -> None:
     with psycopg.connect(postgres.admin_url) as connection:
         connection.execute("CREATE TABLE lost AS SELECT 7 AS n")
     postgres.stop()
     if harm == "another version":
-        (postgres.cluster.folder / "PG_VERSION").write_text("9\n")
+        (postgres.folder / "PG_VERSION").write_text("9\n")
     elif harm == "no control file":
-        (postgres.cluster.folder / "global" / "pg_control").unlink()
+        (postgres.folder / "global" / "pg_control").unlink()
     else:
-        for file in postgres.cluster.data_dir.glob("*.url"):
+        for file in postgres.data_dir.glob("*.url"):
             file.unlink()
     postgres.start()
     assert ask(postgres, "SELECT to_regclass('lost')") is None

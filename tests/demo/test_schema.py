@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import stat
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 import pytest
@@ -13,21 +13,29 @@ from demo import invoices
 from demo.database import Database, Session
 from demo.metrics import Metrics
 from demo.model import NewInvoice
-from demo.schema import DATABASE, SEEDED_INVOICES, SEEDED_SUPPLIERS, migrate, url_of
-from tests.servers.postgres import RunningPostgres, started_postgres
+from demo.postgres import Cluster
+from demo.schema import DATABASE, SEEDED_INVOICES, SEEDED_SUPPLIERS, Access, migrate, prepare, url_of
+from tests.demo.running import running_cluster
 
 T = TypeVar("T")
 SEED_WITHIN_MS = 3000
 
 
+class Prepared(NamedTuple):
+    """A server with the seeded database, and the connections to it."""
+
+    cluster: Cluster
+    invoices: Access
+
+
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgres]:
-    with started_postgres(tmp_path_factory.mktemp("schema")) as running:
-        yield running
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    with running_cluster(tmp_path_factory.mktemp("schema")) as cluster:
+        yield Prepared(cluster, prepare(cluster))
 
 
 @pytest.fixture
-def ask(postgres: RunningPostgres) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+def ask(postgres: Prepared) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
     """Ask the database as the application."""
     with psycopg.connect(postgres.invoices.app_url, autocommit=True) as connection:
         yield lambda statement, *values: connection.execute(statement, values).fetchall()
@@ -48,10 +56,9 @@ def in_session(url: str, work: Callable[[Session], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def superuser(postgres: RunningPostgres) -> str:
+def superuser(postgres: Prepared) -> str:
     """The superuser's connection to the application's database."""
-    assert postgres.invoices
-    return url_of(postgres.admin_url, database=DATABASE)
+    return url_of(postgres.cluster.admin_url, database=DATABASE)
 
 
 def plan(ask: Callable[..., list[tuple[Any, ...]]], statement: str) -> str:
@@ -71,14 +78,14 @@ def test_the_seed_is_whole_and_consistent(ask: Callable[..., list[tuple[Any, ...
     }
 
 
-def test_migrations_run_once(postgres: RunningPostgres, ask: Callable[..., list[tuple[Any, ...]]]) -> None:
+def test_migrations_run_once(postgres: Prepared, ask: Callable[..., list[tuple[Any, ...]]]) -> None:
     before = ask("SELECT number, applied_at FROM migrations ORDER BY number")
     migrate(postgres.invoices.app_url)
     assert ask("SELECT number, applied_at FROM migrations ORDER BY number") == before
     assert ask("SELECT count(*) FROM invoices") == [(SEEDED_INVOICES,)]
 
 
-def test_the_seed_takes_less_than_three_seconds(postgres: RunningPostgres) -> None:
+def test_the_seed_takes_less_than_three_seconds(postgres: Prepared) -> None:
     with psycopg.connect(superuser(postgres)) as admin:
         rows = admin.execute(
             "SELECT sum(total_exec_time) FROM pg_stat_statements WHERE query LIKE '%INSERT INTO%'"
@@ -102,7 +109,7 @@ def test_indexes_answer_the_usual_questions(
     assert index in plan(ask, statement)
 
 
-def test_the_roles_can_no_more_than_they_must(postgres: RunningPostgres) -> None:
+def test_the_roles_can_no_more_than_they_must(postgres: Prepared) -> None:
     access = postgres.invoices
     for url in (access.app_url, access.observer_url):
         with psycopg.connect(url) as connection:
@@ -118,9 +125,8 @@ def test_the_roles_can_no_more_than_they_must(postgres: RunningPostgres) -> None
             observer.execute("SELECT * FROM invoices")
 
 
-def test_no_password_is_remembered_by_the_server(postgres: RunningPostgres) -> None:
+def test_no_password_is_remembered_by_the_server(postgres: Prepared) -> None:
     files = [postgres.cluster.data_dir / name for name in ("admin.url", "app.url", "observer.url")]
-    assert postgres.invoices
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     with psycopg.connect(superuser(postgres)) as admin:
         kept = "\n".join(query for (query,) in admin.execute("SELECT query FROM pg_stat_statements"))
@@ -133,7 +139,7 @@ def test_no_password_is_remembered_by_the_server(postgres: RunningPostgres) -> N
 
 
 def test_trimming_keeps_the_seed_and_the_newest(
-    postgres: RunningPostgres, ask: Callable[..., list[tuple[Any, ...]]]
+    postgres: Prepared, ask: Callable[..., list[tuple[Any, ...]]]
 ) -> None:
     line = {"description": "Paper", "quantity": 1, "unit_price_cents": 5}
     invoice = {"number": "N", "lines": [line]}
