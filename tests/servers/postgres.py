@@ -1,56 +1,58 @@
-"""A real PostgreSQL with pg_stat_statements, on a free port and a directory of its own."""
+"""A real PostgreSQL on a free port, for tests that need one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+import pytest
+from psycopg import sql
+
 from demo.postgres import Cluster, open_cluster
-from demo.schema import Access, prepare
+from demo.schema import url_of
 
 
-class RunningPostgres:
-    """A started server. Stop, kill and start it as a test needs."""
+class StartedPostgres:
+    """A running server with pg_stat_statements preloaded. The admin is a superuser."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self._access: Access | None = None
 
     @property
     def admin_url(self) -> str:
-        """Its superuser's connection to the database `postgres`."""
+        """The superuser's connection to the database postgres."""
         return self.cluster.admin_url
 
-    @property
-    def pid(self) -> int:
-        """The postmaster."""
-        pid = self.cluster.pid
-        assert pid is not None, "PostgreSQL does not run"
-        return pid
-
-    @property
-    def invoices(self) -> Access:
-        """Connections to the demo's database, made and seeded at the first call (about two seconds)."""
-        if self._access is None:
-            self._access = prepare(self.cluster)
-        return self._access
-
-    def start(self) -> None:
-        """Start it (again), and wait until it answers."""
-        self.cluster.start()
-
-    def stop(self) -> None:
-        """Stop it; its data stay."""
-        self.cluster.stop()
+    def make_database(self, name: str) -> str:
+        """A new, empty database with pg_stat_statements; the superuser's connection to it."""
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        url = url_of(self.admin_url, database=name)
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute("CREATE EXTENSION pg_stat_statements")
+        return url
 
 
 @contextmanager
-def started_postgres(folder: Path, *, choice: str = "auto") -> Iterator[RunningPostgres]:
-    """A started server that is stopped and deleted at the end. `choice` is auto, debian or wheel."""
-    cluster = open_cluster(folder / "postgres", choice)
-    running = RunningPostgres(cluster)
+def running_postgres(folder: Path, choice: str = "auto") -> Iterator[StartedPostgres]:
+    """A server with its data kept for `folder`, gone without a trace at the end.
+
+    `choice` is auto, debian or wheel.
+    """
+    cluster = open_cluster(folder, choice)
     try:
-        running.start()
-        yield running
+        cluster.start()
+        yield StartedPostgres(cluster)
     finally:
-        running.stop()
+        cluster.stop()
         cluster.discard()
+
+
+@pytest.fixture(scope="session")
+def started_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartedPostgres]:
+    """One server for the whole session: make a database of your own in it.
+
+    A conftest.py imports this by name to offer it to its tests.
+    """
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
