@@ -24,9 +24,9 @@ from warehouse.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RUNS_END_S = 0.8
-FLUSH_ENDS_S = 0.8
-SHIPPING_ENDS_S = 0.5
+RUNS_END_S = 0.7
+FLUSH_ENDS_S = 0.7
+SHIPPING_ENDS_S = 0.4
 """How long a stop waits for what runs, for the last flush and for its batch to be shipped."""
 
 
