@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import psycopg
 from fastapi import HTTPException, Path, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 
@@ -123,6 +124,13 @@ async def get_metrics(service: Serving, request: Request) -> Response:
     service.database.count_connections()
     body, content_type = service.metrics.render(request.headers.get("accept", ""))
     return Response(body, media_type=None, headers={"Content-Type": content_type})
+
+
+async def answer_invalid(_: Request, error: Exception) -> JSONResponse:
+    """422 that names each field and what was expected, without sending the input back."""
+    assert isinstance(error, RequestValidationError)
+    faults = [{name: fault[name] for name in ("loc", "msg", "type")} for fault in error.errors()]
+    return JSONResponse({"detail": faults}, 422)
 
 
 async def answer_database_away(_: Request, error: Exception) -> JSONResponse:

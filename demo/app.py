@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import uvicorn
 from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.types import ASGIApp
 
 from demo import api, control
@@ -63,6 +64,7 @@ def create_app(url: str, keep: int = KEPT_INVOICES) -> ASGIApp:
             status_code=status,
             response_model=None,
         )
+    app.add_exception_handler(RequestValidationError, api.answer_invalid)
     app.add_exception_handler(psycopg.OperationalError, api.answer_database_away)
     service.endpoints = frozenset(
         f"{method} {path.replace(':int}', '}')}"

@@ -43,7 +43,8 @@ class Fault(BaseModel):
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if "error" in self.model_fields_set and "error_ratio" not in self.model_fields_set:
-            return self.model_copy(update={"error_ratio": 1.0})
+            object.__setattr__(self, "error_ratio", 1.0)  # a validator may complete what is frozen
+            return self
         if not (self.delay_ms or self.jitter_ms or self.slow_query_ms or self.error_ratio):
             raise ValueError(
                 "expected at least one of delay_ms, jitter_ms, slow_query_ms, error_ratio, error"

@@ -52,4 +52,5 @@ class NewInvoice(BaseModel):
             raise ValueError(f"expected amount_cents to be the sum of the lines, {total}")
         if abs(total) > 10**12:
             raise ValueError("expected lines that sum to at most 10^12 cents")
-        return self.model_copy(update={"amount_cents": total})
+        object.__setattr__(self, "amount_cents", total)  # a validator may complete what is frozen
+        return self
