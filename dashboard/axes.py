@@ -16,12 +16,11 @@ from dashboard.theme import Palette
 from dashboard.window import Window
 
 HEIGHT = 300
-LEGEND_Y = -0.16
 FEW_POINTS = 24
 """Up to so many points each is marked."""
 
-GAP_BUCKETS = 2.5
-GAP_SPACINGS = 3.5
+GAP_FULL = 1.5
+GAP_SPARSE = 2.5
 WIDE_GAP = 100
 """Gaps narrower than the window through this cannot be seen, and are not shaded."""
 
@@ -58,7 +57,7 @@ def figure(stage: Stage, *, height: int = HEIGHT, y_title: str = "", legend: boo
         selectdirection="h",
         hovermode="x unified",
         showlegend=legend,
-        legend={"orientation": "h", "y": LEGEND_Y, "yanchor": "top", "x": 0, "title": {"text": ""}},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": {"text": ""}},
         font={"size": 12},
         newselection={"line": {"color": ink.primary, "width": 1}},
         activeselection={"fillcolor": ink.primary, "opacity": 0.12},
@@ -84,16 +83,17 @@ def figure(stage: Stage, *, height: int = HEIGHT, y_title: str = "", legend: boo
     return drawn
 
 
-def breaks(times: np.ndarray[Any, Any], bucket_s: int) -> np.ndarray[Any, Any]:
+def breaks(times: np.ndarray[Any, Any], bucket_s: int, per_bucket: float) -> np.ndarray[Any, Any]:
     """Where a line must break: indices of the points that follow a gap.
 
-    A gap is wider than GAP_BUCKETS buckets and than GAP_SPACINGS times the usual distance of points,
-    so that a series sampled more rarely than buckets are cut stays whole.
+    Where buckets hold two samples and more, each empty one is a gap. A series sampled more rarely leaves
+    buckets empty by itself: there a gap is wider than GAP_SPARSE times the usual distance of points.
     """
     if len(times) < 2:
         return np.empty(0, dtype=int)
     distance = np.diff(times).astype("timedelta64[ms]").astype(float) / 1000
-    limit = max(GAP_BUCKETS * bucket_s, GAP_SPACINGS * float(np.median(distance)))
+    usual = max(float(bucket_s), float(np.median(distance)))
+    limit = GAP_FULL * bucket_s if per_bucket >= 2 else GAP_SPARSE * usual
     return np.flatnonzero(distance > limit) + 1
 
 
@@ -114,7 +114,8 @@ def line(
     """One series over `bucket_at`, broken where buckets are missing; `texts` is what hovering tells."""
     times = stage.times(rows["bucket_at"])
     bucket_s = int(rows["bucket_s"][0]) if len(rows) else 1
-    at = breaks(times, bucket_s)
+    per_bucket = float(np.median(rows["n"].to_numpy())) if "n" in rows.columns and len(rows) else 0.0
+    at = breaks(times, bucket_s, per_bucket)
     values = opened(rows[column].cast(pl.Float64).to_numpy(), at, np.nan)
     hover = opened(np.array(texts, dtype=object), at, "")
     filler = times[at - 1] + np.timedelta64(bucket_s * 1000, "ms") if len(at) else np.nan

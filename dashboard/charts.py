@@ -14,10 +14,11 @@ from dashboard import format as fmt
 from dashboard.axes import Stage, figure, line, shade_gaps
 
 PERCENTILES = (50, 95, 99)
-SECONDS_FROM_MS = 10_000
+SECONDS_FROM_MS = 2_000
 """A latency axis that reaches this is labelled in seconds."""
 
 LOWER_HEIGHT = 240
+MOST_BAND_LABELS = 10
 
 MOST_LINES = 10
 """Lines a chart can show and a reader tell apart."""
@@ -161,8 +162,12 @@ def errors(stage: Stage, rows: pl.DataFrame) -> go.Figure:
         texts = [fmt.count(attempts) for attempts in own["attempts"]]
         drawn.add_trace(_bars(stage, own, "attempts", name, stage.palette.of(position), texts))
     drawn.update_layout(barmode="stack")
-    drawn.update_yaxes(tickformat=",d")
+    drawn.update_yaxes(tickformat=",d", dtick=1 if failed.is_empty() or _tallest(failed) <= 5 else None)
     return drawn
+
+
+def _tallest(failed: pl.DataFrame) -> int:
+    return int(failed.group_by("bucket_at").agg(pl.col("attempts").sum())["attempts"].max() or 0)  # type: ignore[arg-type]
 
 
 def phases(stage: Stage, rows: pl.DataFrame) -> go.Figure:
@@ -227,7 +232,9 @@ def heatmap(stage: Stage, rows: pl.DataFrame) -> go.Figure:
         )
     )
     drawn.update_layout(hovermode="closest")
-    drawn.update_yaxes(type="category", nticks=12, gridcolor="rgba(0,0,0,0)")
+    every = -(-len(bands) // MOST_BAND_LABELS) or 1
+    labelled = [*names[: len(bands) : every], *names[len(bands) :]]
+    drawn.update_yaxes(type="category", tickvals=labelled, gridcolor="rgba(0,0,0,0)")
     return drawn
 
 

@@ -63,6 +63,10 @@ class Contact:
         """When it first did not answer; None while it does."""
         return self._away_since
 
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
     def ask(self, asked: Question) -> pl.DataFrame:
         """The answer, and a note of when it came or failed to."""
         try:
@@ -86,7 +90,7 @@ def contact() -> Contact:
     return _contact(str(find_config().absolute()))
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False, on_release=Contact.close)
 def _contact(config: str) -> Contact:
     del config  # names the entry; the file is found the same way
     return Contact(load(find_config()))

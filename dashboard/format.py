@@ -9,8 +9,9 @@ NOTHING = "—"
 MIN_N = {50: 1, 95: 20, 99: 100}
 """Attempts a percentile needs to have one attempt above it."""
 
-_MARKDOWN = {ord(mark): f"\\{mark}" for mark in "\\`*_{}[]()<>#+-.!|~$&=^\"'/@"}
-_BREAKS_DIRECTIVES = ":\u2060"
+_MARKDOWN = {ord(mark): f"\\{mark}" for mark in "\\`*_{}[]()<>#+-.!|~$&=^"}
+_JOINER = "\u2060"
+"""Shows nothing, and parts what Markdown would take for a directive, an emoji or an address."""
 
 
 def duration_ms(value: float | None, *, above: bool = False) -> str:
@@ -113,7 +114,9 @@ def window_text(start: datetime, end: datetime, zone: tzinfo) -> str:
 def plain(text: object) -> str:
     """Data for a place that reads Markdown: every mark stands for itself."""
     flat = " ".join(str(text).split())
-    return flat.translate(_MARKDOWN).replace(":", _BREAKS_DIRECTIVES)
+    for mark in (":", "@", "www"):
+        flat = flat.replace(mark, mark + _JOINER)
+    return flat.translate(_MARKDOWN)
 
 
 def chart_text(text: object, limit: int = 48) -> str:

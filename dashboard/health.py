@@ -131,7 +131,6 @@ def host_table(now: data.Answer, trend: data.Answer) -> None:
             "resource": kinds.TextColumn("Resource", pinned=True),
             "state": kinds.TextColumn("State"),
             "now": kinds.TextColumn("Now", alignment="right"),
-            "used": kinds.ProgressColumn("Used", format=" ", min_value=0, max_value=1, width="small"),
             "trend": kinds.AreaChartColumn("Trend", y_min=0, y_max=1, width="small"),
         },
     )
@@ -147,7 +146,6 @@ def _host_row(row: dict[str, Any], lists: dict[tuple[str, str, str], list[float]
         "resource": f"{NAMES[metric]} {row['object']}".strip(),
         "state": (band.state(value) if band else "—") if measurable else "—",
         "now": fmt.ratio(value) if measurable else "not measurable here",
-        "used": value if measurable else None,
         "trend": lists.get((row["host"], row["object"], metric), []),
     }
 

@@ -71,23 +71,29 @@ def resource(
     unit = str(rows["unit"][0]) if len(rows) else ""
     chosen = busiest(rows, column)
     several = {"metric": rows["metric"].n_unique() > 1, "object": "object" in rows.columns}
+    order = list(NAMES)
     parts = chosen.sort("bucket_at").partition_by(
         "metric", *(["object"] if several["object"] else []), as_dict=True
     )
-    for position, (key, own) in enumerate(sorted(parts.items())):
+    for position, (key, own) in enumerate(sorted(parts.items(), key=lambda part: _place(part[0], order))):
         name = _name(str(key[0]), str(key[1]) if several["object"] else "", named=several["metric"])
-        colour = ink.of(position)
+        colour, dash = (ink.muted, "dash") if key[0] == "cores" else (ink.of(position), "solid")
         if key[0] == spikes_of:
             texts = [fmt.quantity(value, unit) for value in own["max"]]
             drawn.add_trace(
                 line(stage, own, "max", f"{name} max", ink.alpha(colour, 0.55), texts, width=1, dash="dot")
             )
         texts = [fmt.quantity(value, unit) for value in own[column]]
-        drawn.add_trace(line(stage, own, column, name, colour, texts))
+        drawn.add_trace(line(stage, own, column, name, colour, texts, dash=dash))
     _scale(drawn, stage, rows, unit, band)
     shade_gaps(drawn, stage, gaps)
     drawn.update_layout(showlegend=len(drawn.data) > 1)
     return drawn
+
+
+def _place(key: tuple[object, ...], order: list[str]) -> tuple[int, tuple[str, ...]]:
+    """Metrics in the order of NAMES, then objects by name."""
+    return order.index(str(key[0])) if key[0] in order else len(order), tuple(str(part) for part in key)
 
 
 def busiest(rows: pl.DataFrame, column: str = "mean") -> pl.DataFrame:
@@ -114,7 +120,7 @@ def _scale(drawn: go.Figure, stage: Stage, rows: pl.DataFrame, unit: str, band: 
     )
     if unit == "ratio":
         drawn.update_yaxes(
-            tickformat=".0%", range=[0, 1.02] if band or top > 0.5 else [0, max(top * 1.15, 0.01)]
+            tickformat=".0%", range=[0, 1.02] if band or top > 0.5 else [0, max(top * 1.15, 0.05)]
         )
     elif unit.startswith("bytes"):
         _byte_ticks(drawn, top, "/s" if unit.endswith("/s") else "")

@@ -33,7 +33,10 @@ def jobs(scene: Scene, rows: pl.DataFrame) -> None:
         return
     several = rows["source"].n_unique() > 1
     listed = []
-    for row in rows.to_dicts():
+    order = {"silent": 0, "failing": 1, "late": 2}
+    for row in sorted(
+        rows.to_dicts(), key=lambda row: (order.get(row["state"], 3), row["source"], row["job"])
+    ):
         last = row["last_success_at"]
         source = {"Collector": row["source"]} if several else {}
         listed.append(

@@ -89,7 +89,7 @@ def daemon(scene: Scene, answers: page.Answers) -> None:
         st.warning(
             f"{most:,.0f} rows {COUNTERS[metric]} since the collector started.", icon=":material/warning:"
         )
-    with st.grid(4, min_column_width=260, gap="small"):
+    with st.grid(4, min_column_width=210, gap="small"):
         for title, metrics, column, _ in DAEMON:
             with st.container(border=True, height="stretch"):
                 st.markdown(f"**{title}**")

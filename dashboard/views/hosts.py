@@ -13,22 +13,18 @@ from dashboard.resource_charts import BANDS
 
 PANELS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("CPU", ("cpu_ratio", "cpu_user_ratio", "cpu_system_ratio", "cpu_iowait_ratio"), "cpu_ratio"),
-    ("Memory and swap", ("memory_used_ratio", "swap_used_ratio"), "memory_used_ratio"),
+    ("Memory used", ("memory_used_ratio",), "memory_used_ratio"),
     ("Disk busy", ("disk_busy_ratio",), "disk_busy_ratio"),
     ("Disk space used", ("disk_used_ratio",), ""),
     ("Disk reads and writes", ("disk_read_bytes_per_s", "disk_write_bytes_per_s"), ""),
     ("Network", ("net_received_bytes_per_s", "net_sent_bytes_per_s"), ""),
+    ("Swap used", ("swap_used_ratio",), ""),
     ("Load (runnable processes)", ("load1", "load5", "load15", "cores"), ""),
 )
 """Title, metrics, and the metric whose bands lie behind them."""
 
 METRICS = [metric for _, metrics, _ in PANELS for metric in metrics]
-HELD = {
-    "memory_used_bytes": "memory used",
-    "memory_total_bytes": "of memory",
-    "swap_used_bytes": "swap used",
-    "cores": "cores",
-}
+HELD = {"memory_total_bytes": "memory", "cores": "cores", "swap_used_bytes": "swap used"}
 
 
 def chosen_host(known: data.Answer) -> str | None:
@@ -105,7 +101,8 @@ def resource(
     """One resource: its chart, or why there is none."""
     band = BANDS.get(banded)
     st.markdown(
-        f"**{title}**" + (f" · warning {band.warning:.0%}, critical {band.critical:.0%}" if band else "")
+        f"**{title}**"
+        + (f" · warning {fmt.ratio(band.warning)}, critical {fmt.ratio(band.critical)}" if band else "")
     )
     rows = trend.filter(pl.col("metric").is_in(metrics) & (pl.col("n") > 0))
     absent = now.filter(pl.col("metric").is_in(metrics) & (pl.col("outcome") == "not_measurable"))

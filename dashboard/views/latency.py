@@ -26,7 +26,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "trends": question("percentile_trend", window, buckets=scene.buckets, **chosen),
         "errors": question("errors_by_class", window, buckets=scene.buckets, **chosen),
         "phases": question("phase_breakdown", window, buckets=scene.buckets, **chosen),
-        "heatmap": question("latency_heatmap", window, buckets=HEATMAP_BUCKETS, **chosen),
+        "heatmap": question("latency_heatmap", window, buckets=min(HEATMAP_BUCKETS, scene.buckets), **chosen),
         "gaps": question("gaps", window),
     }
     if before is not None:

@@ -1,82 +1,71 @@
-"""Warehouses in every state, and a reader who opens pages of them without a browser."""
+"""One warehouse for each world, shared by the tests that only look at it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from tests.dashboard import recordings
-from tests.servers.warehouse import ROOT, WarehouseProcess, running_warehouse, write_config
+from tests.dashboard import worlds
+from tests.servers.warehouse import WarehouseProcess, running_warehouse
 
-VIEWS = ("overview", "latency", "hosts", "collectors")
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "streamlit_app.py"
+CONFIG = f'[host]\nname = "{worlds.HOST}"\nprocesses = ["postgres", "nginx"]\n'
+PAGES = {name: f"dashboard/views/{name}.py" for name in ("overview", "latency", "hosts", "collectors")}
+
 Open = Callable[..., AppTest]
 
 
 @pytest.fixture(scope="session")
-def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
-    """A warehouse without a sample."""
-    with running_warehouse(tmp_path_factory.mktemp("nothing")) as warehouse:
-        yield warehouse
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], WarehouseProcess]]:
+    """A running warehouse that holds what the named function of `worlds` puts there."""
+    running: dict[str, WarehouseProcess] = {}
+    with ExitStack() as stack:
 
+        def start(name: str) -> WarehouseProcess:
+            if name not in running:
+                process = stack.enter_context(running_warehouse(tmp_path_factory.mktemp(name), CONFIG))
+                if name != "nothing":
+                    with process.client("collect") as client:
+                        getattr(worlds, name)(client)
+                running[name] = process
+            return running[name]
 
-@pytest.fixture(scope="session")
-def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
-    """A warehouse with one round of everything."""
-    with running_warehouse(tmp_path_factory.mktemp("single")) as warehouse:
-        recordings.send(
-            warehouse,
-            attempts=recordings.slow_probes([123.0]),
-            samples=[*recordings.host(0), *recordings.health(0, jobs=["probe shop GET /slow"])],
-        )
-        yield warehouse
-
-
-@pytest.fixture(scope="session")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
-    """A warehouse with most of an hour, one failing job among it."""
-    with running_warehouse(tmp_path_factory.mktemp("measured")) as warehouse:
-        recordings.full(warehouse)
-        yield warehouse
+        yield start
 
 
 @pytest.fixture
-def unstarted(tmp_path: Path) -> WarehouseProcess:
-    """A warehouse that does not run."""
-    return WarehouseProcess(write_config(tmp_path))
-
-
-@pytest.fixture
-def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Open a page as a reader in Berlin; `parameters` are those of the address."""
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Run a page of the real app against a warehouse, with what the address holds."""
     monkeypatch.chdir(ROOT)
+    st.cache_data.clear()
 
-    def open_page(warehouse: WarehouseProcess, view: str, **parameters: str | list[str]) -> AppTest:
-        monkeypatch.setenv("PERFHOUSE_CONFIG", str(warehouse.config))
-        page = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60)
-        page.context = {"timezone": "Europe/Berlin", "theme": "light"}
-        for name, value in parameters.items():
-            page.query_params[name] = value
-        page.run()
-        if view != "overview":
-            page.switch_page(f"dashboard/views/{view}.py")
-            for name, value in parameters.items():
-                page.query_params[name] = value
-            page.run()
-        return page
+    def run(
+        warehouse: WarehouseProcess | Path, page: str = "overview", **address: str | list[str]
+    ) -> AppTest:
+        config = warehouse if isinstance(warehouse, Path) else warehouse.config
+        monkeypatch.setenv("PERFHOUSE_CONFIG", str(config))
+        app = AppTest.from_file(str(SCRIPT), default_timeout=60)
+        app.context = {"timezone": "Europe/Berlin", "theme": "light"}
+        app.run()
+        if page != "overview" or address:
+            app.switch_page(PAGES[page])
+            for name, value in address.items():
+                app.query_params[name] = value
+            app.run()
+        return app
 
-    return open_page
-
-
-def said(page: AppTest) -> str:
-    """Everything the page says in words, marks of Markdown taken away."""
-    kinds = (page.title, page.subheader, page.markdown, page.caption, page.error, page.warning, page.info)
-    texts = [str(element.value) for kind in kinds for element in kind]
-    texts += [f"{metric.label} {metric.value} {metric.delta}" for metric in page.metric]
-    texts += [str(getattr(element.proto, "title", "")) for element in page.error]
-    return "\n".join(texts).replace("\\", "").replace("\u2060", "")
+    yield run
+    st.cache_resource.clear()
+    st.cache_data.clear()
 
 
-def trouble(page: AppTest) -> list[str]:
-    """Exceptions that reached the page."""
-    return [f"{element.message}\n{element.stack_trace}" for element in page.exception]
+def texts(app: AppTest) -> str:
+    """Everything the page says, as it was handed to Streamlit."""
+    kinds = (app.title, app.subheader, app.markdown, app.caption, app.error, app.warning)
+    said = [str(element.value) for kind in kinds for element in kind]
+    said += [str(element.proto.title) for element in (*app.error, *app.warning)]
+    return "\n".join(said)

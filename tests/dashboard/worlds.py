@@ -10,7 +10,8 @@ from warehouse.model import Attempt, Batch, Event, Gap, GapReason, JobState, Out
 
 SLOW = "GET /slow"
 HOSTILE = (
-    "![x](http://192.0.2.1/a.png) [click](http://192.0.2.1/) <b>bold</b> `code` :red[red] :material/home: $x^2$ %{y}"
+    "![x](http://192.0.2.1/a.png) [click](http://192.0.2.1/) <b>bold</b> `code` "
+    ":red[red] :material/home: $x^2$ %{y}"
 )
 HOST = "box"
 
@@ -38,7 +39,7 @@ def slow_latency_ms(step: int) -> float:
 
 
 def plenty(client: Client, *, minutes: int = 90, until: datetime | None = None) -> None:
-    """An API with five endpoints, errors and timeouts, a host and a healthy daemon, with a gap of 6 minutes."""
+    """An API with five endpoints, errors and timeouts, a host and a healthy daemon; 6 minutes are missing."""
     end = until or now()
     steps = minutes * 6
     rows: list[Attempt | Sample | Gap | Event] = []
@@ -52,7 +53,13 @@ def plenty(client: Client, *, minutes: int = 90, until: datetime | None = None) 
             rows += _host(at, step)
     first = end - timedelta(seconds=10 * (steps - gap.start))
     rows.append(
-        Gap(at=first, until=first + timedelta(minutes=6), job=f"probe shop {SLOW}", reason=GapReason.DOWN, missed=36)
+        Gap(
+            at=first,
+            until=first + timedelta(minutes=6),
+            job=f"probe shop {SLOW}",
+            reason=GapReason.DOWN,
+            missed=36,
+        )
     )
     rows.append(Event(at=first + timedelta(minutes=6), job=f"probe shop {SLOW}", state=JobState.OK, text=""))
     rows += _health(end, minutes)
@@ -110,7 +117,13 @@ def _host(at: datetime, step: int) -> list[Sample]:
         rows.append(sample(at, value, target=HOST, object=thing, metric=metric, unit=unit))
     rows.append(
         sample(
-            at, None, target=HOST, object="sda", metric="disk_busy_ratio", unit="ratio", outcome=Outcome.NOT_MEASURABLE
+            at,
+            None,
+            target=HOST,
+            object="sda",
+            metric="disk_busy_ratio",
+            unit="ratio",
+            outcome=Outcome.NOT_MEASURABLE,
         )
     )
     return rows
@@ -166,11 +179,19 @@ def failing(client: Client) -> None:
     job = "probe shop GET /broken"
     send(
         client,
-        attempt(present - timedelta(seconds=5), endpoint="GET /broken", ms=9, outcome=Outcome.BAD_STATUS, status=503),
+        attempt(
+            present - timedelta(seconds=5),
+            endpoint="GET /broken",
+            ms=9,
+            outcome=Outcome.BAD_STATUS,
+            status=503,
+        ),
         attempt(present - timedelta(seconds=4), endpoint="GET /other", ms=9, outcome=Outcome.REFUSED),
         *_job(present - timedelta(seconds=3), job, last_success_age_s=300.0),
         *_job(present - timedelta(minutes=10), "host gone", last_success_age_s=1.0),
-        Event(at=present - timedelta(minutes=5), job=job, state=JobState.FAILING, text="expected 200, got 503"),
+        Event(
+            at=present - timedelta(minutes=5), job=job, state=JobState.FAILING, text="expected 200, got 503"
+        ),
     )
 
 
@@ -185,10 +206,21 @@ def hostile(client: Client) -> None:
             client,
             attempt(at, target="![t](http://192.0.2.1/t.png)", endpoint=HOSTILE, ms=20 + second, **broken),
             sample(at, 0.5, target=HOSTILE),
-            sample(at, 0.5, target=HOSTILE, object="<img src=http://192.0.2.1/o.png>", metric="disk_used_ratio"),
+            sample(
+                at, 0.5, target=HOSTILE, object="<img src=http://192.0.2.1/o.png>", metric="disk_used_ratio"
+            ),
         )
     send(
         client,
         *_job(present - timedelta(seconds=3), job, last_success_age_s=300.0),
         Event(at=present - timedelta(minutes=5), job=job, state=JobState.FAILING, text=HOSTILE),
     )
+
+
+def steps(client: Client, present: datetime, *, before_ms: float, after_ms: float) -> None:
+    """An endpoint that was one value 16 to 29 minutes ago, and another for the last 14 minutes."""
+    made = [
+        attempt(present - timedelta(seconds=second), ms=after_ms if second < 840 else before_ms)
+        for second in (*range(5, 840, 5), *range(960, 1740, 5))
+    ]
+    send(client, *made)

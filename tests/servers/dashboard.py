@@ -1,6 +1,7 @@
-"""A real dashboard in a process of its own, started as a person starts it."""
+"""The real dashboard in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,43 +14,43 @@ import httpx
 from warehouse.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-START_S = 60
+START_S = 40
 STOP_S = 15
+RUN = "import sys; from pathlib import Path; from dashboard import launch; from warehouse import settings; "
+RUN += "launch.run(settings.load(Path(sys.argv[1]), {}))"
 
 
 @contextmanager
-def running_dashboard(settings: Settings, folder: Path) -> Iterator[str]:
-    """The address of a started dashboard that is stopped at the end. `folder` becomes its HOME."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
-    environment["HOME"] = str(folder)
-    log = folder / "dashboard.log"
+def running_dashboard(settings: Settings, log: Path) -> Iterator[str]:
+    """Start it as the command does and wait until it serves; its address. What it prints goes to `log`."""
+    url = f"http://127.0.0.1:{settings.dashboard.port}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "perfhouse.py"), "--config", str(settings.path), "dashboard"],
-            cwd=folder,
-            env=environment,
+            [sys.executable, "-c", RUN, str(settings.path)],
+            cwd=log.parent,
             stdout=out,
             stderr=subprocess.STDOUT,
+            env=environment,
         )
-    url = f"http://127.0.0.1:{settings.dashboard.port}"
-    try:
-        _wait_ready(process, url, log)
-        yield url
-    finally:
-        process.terminate()
         try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_S)
+            _wait(process, url, log)
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_S)
 
 
-def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     until = time.monotonic() + START_S
     while time.monotonic() < until:
-        assert process.poll() is None, f"the dashboard ended: {log.read_text()}"
+        assert process.poll() is None, log.read_text()
         try:
-            if httpx.get(f"{url}/_stcore/health", trust_env=False).status_code == 200:
+            if httpx.get(f"{url}/_stcore/health", timeout=2, trust_env=False).text == "ok":
                 return
         except httpx.HTTPError:
             time.sleep(0.1)
