@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
+from urllib.parse import quote
 
 import httpx
 import polars as pl
@@ -90,7 +91,7 @@ class Client:
         """
         headers = {"content-type": ARROW, "x-batch-id": batch_id}
         if source or self._source:
-            headers["x-source"] = source or self._source or ""
+            headers["x-source"] = quote(source or self._source or "")
         return Receipt.model_validate(
             self._request("POST", "/api/v1/ingest", content=body, headers=headers).json()
         )

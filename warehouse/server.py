@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import chain
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import uvicorn
 from anyio import to_thread
@@ -225,7 +226,7 @@ def _unpack(request: Request, body: bytes, token: Token) -> wire.Incoming:
     media = request.headers.get("content-type", "").partition(";")[0].strip()
     source: str | None
     if media == wire.ARROW:
-        source = request.headers.get("x-source")
+        source = unquote(request.headers.get("x-source", "")) or None
         batch_id, tables = wire.unpack_arrow(request.headers.get("x-batch-id", ""), body)
     elif media == "application/json":
         batch_id, source, tables = wire.unpack_json(body)

@@ -191,8 +191,8 @@ def test_series_past_the_limit_are_counted_not_stored(
     collect: Client, read: Client, served: WarehouseProcess
 ) -> None:
     """Sent for a source of its own, so that the other tests keep their room."""
-    value = tokens.add(served.settings.token_dir, "crowd", ["ingest"], ["crowd"])
-    with Client(served.settings.warehouse.url, lambda: value) as client:
+    value = tokens.add(served.settings.token_dir, "crowd", ["ingest"], ["Köln 漢"])
+    with Client(served.settings.warehouse.url, lambda: value, source="Köln 漢") as client:
         many = tuple(sample(target="crowd", object=str(number)) for number in range(10_007))
         batch = Batch(batch_id=fresh_id(), samples=many)
         receipt = client.send(batch.batch_id, pack(batch))

@@ -175,6 +175,9 @@ def test_jobs_are_ok_failing_late_or_silent(put: Put, ask: Ask) -> None:
             *health(at, "broken", last_success_age_s=300, **{**usual, "errors_total": 3}),
             *health(at, "slow", last_success_age_s=60, **usual),
             *health(early, "gone", last_success_age_s=1, **usual),
+            *health(at - timedelta(minutes=1), "never", **usual),
+            *health(at, "never", **usual),
+            *health(at, "new", **usual),
         ),
         events=(
             Event(at=early, job="broken", state=JobState.FAILING, text="refused by db:5432"),
@@ -189,6 +192,8 @@ def test_jobs_are_ok_failing_late_or_silent(put: Put, ask: Ask) -> None:
         "broken": "failing",
         "slow": "late",
         "gone": "silent",
+        "never": "late",
+        "new": "ok",
     }
     assert (rows["broken"]["since_at"], rows["broken"]["text"]) == (early, "refused by db:5432")
     assert rows["gone"]["since_at"] == early

@@ -37,7 +37,7 @@ def collector_jobs(asked: Window) -> Statement:
         f"""
         WITH reported AS (
             SELECT target AS source, object AS job,
-                max(ts) AS newest_at,
+                min(ts) AS oldest_at, max(ts) AS newest_at,
                 arg_max(value, ts) FILTER (metric = 'interval_s') AS interval_s,
                 sum(value) FILTER (metric = 'runs_total' AND ts >= $start) AS runs,
                 sum(value) FILTER (metric = 'errors_total' AND ts >= $start) AS errors,
@@ -60,7 +60,8 @@ def collector_jobs(asked: Window) -> Statement:
             CASE
                 WHEN newest_at < $end - to_seconds({SILENT_S}) OR newest_at IS NULL THEN 'silent'
                 WHEN told.state = 'failing' THEN 'failing'
-                WHEN last_success_at < newest_at - to_seconds(({LATE_INTERVALS} * interval_s)::BIGINT + 1)
+                WHEN coalesce(last_success_at, oldest_at)
+                    < newest_at - to_seconds(({LATE_INTERVALS} * interval_s)::BIGINT + 1)
                     THEN 'late'
                 ELSE 'ok'
             END AS state,
