@@ -1,0 +1,37 @@
+"""What every test keeps to: no process is left behind."""
+
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+GRACE_S = 3.0
+OURS_FOR_LONG = ("resource_tracker", "forkserver")
+"""Processes that Python's multiprocessing keeps for as long as the test run lasts."""
+
+
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    """Fail a test that leaves a child process of its own running, and end that process."""
+    before = set(psutil.Process().children())
+    yield
+    left = [child for child in psutil.Process().children() if child not in before and not _may_stay(child)]
+    _, alive = psutil.wait_procs(left, GRACE_S)
+    told = [_tell(child) for child in alive]
+    for child in alive:
+        child.kill()
+    assert not told, f"left running: {told}"
+
+
+def _may_stay(child: psutil.Process) -> bool:
+    try:
+        return any(word in " ".join(child.cmdline()) for word in OURS_FOR_LONG)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _tell(child: psutil.Process) -> str:
+    try:
+        return " ".join(child.cmdline())[:200]
+    except psutil.NoSuchProcess:
+        return f"process {child.pid}"
