@@ -35,8 +35,9 @@ def tables(page: Path) -> Iterator[tuple[str, list[dict[str, str]]]]:
     """Each section's heading with the rows of its first table, cells by the column's title."""
     for section in re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         heading, _, body = section.partition("\n")
-        lines = [line for line in body.splitlines() if line.startswith("|")]
-        if len(lines) >= 2:
+        table = re.search(r"(?:^\|.*\n?)+", body, re.MULTILINE)
+        if table:
+            lines = table[0].splitlines()
             titles = _cells(lines[0])
             yield heading.strip(), [dict(zip(titles, _cells(line), strict=True)) for line in lines[2:]]
 
