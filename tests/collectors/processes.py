@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def running_daemon(config: Path) -> Iterator[DaemonProcess]:
 class _Counting(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         with self.server.counting:
-            self.server.served[f"GET {self.path}"] += 1
+            self.server.requests.append((f"GET {self.path}", now()))
         body = b"ok"
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
@@ -120,8 +120,14 @@ class CountingTarget(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Counting)
-        self.served: Counter[str] = Counter()
+        self.requests: list[tuple[str, datetime]] = []
         self.counting = threading.Lock()
+
+    @property
+    def served(self) -> Counter[str]:
+        """Requests so far, by endpoint."""
+        with self.counting:
+            return Counter(endpoint for endpoint, _ in self.requests)
 
     @property
     def url(self) -> str:
@@ -145,7 +151,7 @@ def counting_target() -> Iterator[CountingTarget]:
 
 def watching(name: str, url: str, paths: list[str], *, interval_s: float = 0.5, more: str = "") -> str:
     """The configuration of one target."""
-    endpoints = "".join(f'[[target.endpoint]]\npath = "{path}"\n' for path in paths)
+    endpoints = "".join(f'[[target.endpoint]]\npath = "{path}"\nname = "GET {path}"\n' for path in paths)
     return f'[[target]]\nname = "{name}"\nurl = "{url}"\ninterval_s = {interval_s}\n{more}\n{endpoints}'
 
 

@@ -3,7 +3,9 @@
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -28,6 +30,9 @@ from tests.servers import faulty
 from tests.servers.warehouse import running_warehouse, write_config
 from tests.warehouse.records import attempt, minute_ago
 from warehouse.model import GapReason, now
+
+IN_FLIGHT = timedelta(seconds=1)
+"""From the request's arrival at the target until its attempt is recorded, on a busy machine."""
 
 STOP_S = 6
 """A stop takes less than 3 seconds; twice as much on a machine that is busy with other tests."""
@@ -66,25 +71,36 @@ def test_a_warehouse_killed_and_restarted_loses_and_doubles_nothing(
 
 def test_a_daemon_killed_loses_at_most_what_was_not_flushed(tmp_path: Path, target: CountingTarget) -> None:
     config = QUICK + watching("shop", target.url, PATHS)
+    unsafe: list[tuple[datetime, datetime]] = []
     with running_warehouse(tmp_path, config) as warehouse, running_daemon(warehouse.config) as daemon:
+        heartbeat = warehouse.settings.spool_dir / "heartbeat.json"
         for _ in range(3):
             seen = target.served.total()
-            wait_for(lambda seen=seen: target.served.total() > seen + 15)
+            wait_for(lambda seen=seen: target.served.total() > seen + 30)
             daemon.end(signal.SIGKILL)
+            beat = datetime.fromisoformat(json.loads(heartbeat.read_text())["at"])
             time.sleep(1.2)
+            unsafe.append((beat - IN_FLIGHT, now()))
             daemon.start()
         seen = target.served.total()
         wait_for(lambda: target.served.total() > seen + 8)
         assert daemon.end()[0] == 0
         assert not list(warehouse.settings.spool_dir.glob("*.part"))
         ship_rest(warehouse)
-        lost = target.served - stored(warehouse, "shop")
-        assert not stored(warehouse, "shop") - target.served
-        # Within flush_s and a run's length an endpoint is asked once, twice on a busy machine.
-        assert all(count <= 2 * 3 for count in lost.values())
+        kept = stored(warehouse, "shop")
+        assert kept <= target.served
+        safe = Counter(
+            endpoint
+            for endpoint, at in target.requests
+            if not any(begin <= at <= end for begin, end in unsafe)
+        )
+        assert safe <= kept
+        assert safe.total() > 30
         down = asked(warehouse, "gaps").filter(reason=GapReason.DOWN.value)
         for path in PATHS:
-            assert down.filter(job=f"probe shop GET {path}")["missed"].sum() >= 2 * 3
+            told = down.filter(job=f"probe shop GET {path}")
+            assert told.height == 3
+            assert (told["missed"] >= 2).all()
 
 
 def test_stopped_with_the_warehouse_away_everything_is_in_the_spool(
@@ -124,7 +140,7 @@ def test_bad_targets_have_no_effect_on_a_healthy_one(tmp_path: Path, target: Cou
         + "".join(
             watching(name, bad.url, paths, more="deadline_s = 2")
             for name, paths in {
-                "hung": [f"/hang/{number}" for number in range(6)],
+                "hung": [f"/hang?{number}" for number in range(6)],
                 "slow": ["/drip", "/slow_headers"],
                 "lying": ["/malformed", "/cut_mid_body", "/reset_mid_body", "/big"],
             }.items()
@@ -141,7 +157,7 @@ def test_bad_targets_have_no_effect_on_a_healthy_one(tmp_path: Path, target: Cou
             assert set(outcomes) == {"ok"}
             gaps = asked(warehouse, "gaps")
             assert gaps.filter(pl.col("job").str.starts_with("probe healthy")).to_dicts() == []
-            assert gaps.filter(reason=GapReason.OVERLAP.value)["job"].str.contains("hung").any()
+            assert gaps.filter(reason=GapReason.OVERLAP.value)["job"].str.starts_with("probe hung").any()
             hung = asked(warehouse, "attempts", target="hung")["outcome"]
             assert set(hung) == {"timeout"}
             jobs = asked(warehouse, "collector_jobs")
@@ -242,7 +258,7 @@ def test_a_full_spool_drops_the_oldest_and_tells(tmp_path: Path, target: Countin
         assert gaps["missed"].sum() == 240 - kept.total() > 0
         assert set(kept) >= {f"GET /{number}" for number in range(140, 240)}, "not the oldest were dropped"
         dropped = asked(warehouse, "samples", metric="spool_dropped_total")["value"]
-        assert dropped.max() == 240 - kept.total()
+        assert 0 < dropped.max() <= 240 - kept.total()
 
 
 def test_a_heartbeat_tells_how_long_the_daemon_was_down(tmp_path: Path) -> None:
