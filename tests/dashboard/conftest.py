@@ -16,25 +16,26 @@ SCRIPT = ROOT / "streamlit_app.py"
 CONFIG = f'[host]\nname = "{worlds.HOST}"\nprocesses = ["postgres", "nginx"]\n'
 PAGES = {name: f"dashboard/views/{name}.py" for name in ("overview", "latency", "hosts", "collectors")}
 
+WORLDS = ("nothing", "one_sample", "plenty", "failing", "hostile")
+
 Open = Callable[..., AppTest]
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], WarehouseProcess]]:
-    """A running warehouse that holds what the named function of `worlds` puts there."""
+    """A running warehouse that holds what the named function of `worlds` puts there.
+
+    All start before the first test, so that none seems left behind by the test that first needs it.
+    """
     running: dict[str, WarehouseProcess] = {}
     with ExitStack() as stack:
-
-        def start(name: str) -> WarehouseProcess:
-            if name not in running:
-                process = stack.enter_context(running_warehouse(tmp_path_factory.mktemp(name), CONFIG))
-                if name != "nothing":
-                    with process.client("collect") as client:
-                        getattr(worlds, name)(client)
-                running[name] = process
-            return running[name]
-
-        yield start
+        for name in WORLDS:
+            process = stack.enter_context(running_warehouse(tmp_path_factory.mktemp(name), CONFIG))
+            if name != "nothing":
+                with process.client("collect") as client:
+                    getattr(worlds, name)(client)
+            running[name] = process
+        yield running.__getitem__
 
 
 @pytest.fixture
