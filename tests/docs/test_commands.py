@@ -1,6 +1,7 @@
 """docs/commands.md and the command line say the same: every command, option and field of status."""
 
 import re
+import shlex
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 
 from cli.status import look
 from perfhouse import app
-from tests.docs.pages import ROOT, tables
+from tests.docs.pages import FENCE, ROOT, pages, tables
 from warehouse import errors
 from warehouse.settings import parse
 
@@ -76,3 +77,26 @@ def test_every_field_of_status_is_documented_and_no_other() -> None:
     for part in report["parts"]:
         assert all(f"`{field}`" in section for field in part)
     assert all(f"`{field}`" in section for field in report["error"])
+
+
+def examples() -> list[str]:
+    """What the pages tell people to type after `perfhouse`."""
+    fenced = "\n".join(block for page in pages() for block in FENCE.findall(page.read_text(encoding="utf-8")))
+    return re.findall(r"^(?:.*/bin/| *)perfhouse (.+)$", fenced, re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", examples())
+def test_an_example_is_a_command_with_options_that_exist(example: str) -> None:
+    done = CliRunner().invoke(app, [*shlex.split(example), "--help"])
+    assert done.exit_code == 0, done.output
+
+
+def test_there_are_examples_and_make_knows_its_targets() -> None:
+    assert len(examples()) >= 8
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    told = {
+        target
+        for page in pages()
+        for target in re.findall(r"make (?:-C \S+ )?(\w+)`?$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert {"run", "test"} <= told <= set(targets)
