@@ -1,17 +1,23 @@
 """The demo's start, stop, death and return."""
 
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
+from demo.__main__ import _listen
 from tests.demo.running import ROOT, DemoProcess, living, running_demo, wait_until
+from tests.servers.ports import free_port
 
 CLEAN_STOP_S = 5.0
 INVOICE = {"supplier": "Probe Ltd", "number": "KEEP-1", "amount_cents": 12500, "currency": "EUR"}
@@ -78,6 +84,19 @@ def test_kill_9_leaves_no_server_and_loses_nothing(demo: DemoProcess) -> None:
     assert demo.client.get(f"/api/v1/invoices/{made['id']}").status_code == 200
 
 
+def test_files_that_wait_at_kill_9_do_not_wait_for_ever(demo: DemoProcess) -> None:
+    content = b"supplier: A\nnumber: 1\namount_cents: 5\n"
+    made = [
+        demo.client.post("/api/v1/invoices/upload", files={"file": ("a.txt", content)}).json()["id"]
+        for _ in range(40)
+    ]
+    demo.stop(signal.SIGKILL)
+    demo.start()
+    states = [demo.client.get(f"/api/v1/invoices/{one}/processing").json()["state"] for one in made]
+    assert set(states) <= {"processed", "failed"}
+    assert states[-1] == "failed"
+
+
 def test_a_server_that_outlives_kill_9_is_replaced(demo: DemoProcess) -> None:
     made = demo.client.post("/api/v1/invoices/", json=INVOICE).json()
     servers = demo.postgres()
@@ -107,6 +126,49 @@ def test_without_its_database_it_says_so_and_recovers_by_itself(demo: DemoProces
     wait_until(demo.healthy, 30)
     assert demo.postmaster().pid != postmaster.pid
     assert demo.client.get("/api/v1/invoices/").status_code == 200
+
+
+def test_it_runs_on_the_wheel_where_that_is_all_there_is(tmp_path: Path) -> None:
+    with running_demo(tmp_path, "--postgres", "wheel") as demo:
+        assert demo.client.get("/api/v1/invoices/").json()["total"] == 20_000
+        assert not demo.postmaster().exe().startswith("/usr/lib/postgresql")
+        assert all(one.uids().effective != 0 for one in demo.postgres())
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can become another")
+def test_it_runs_as_an_ordinary_user(tmp_path: Path) -> None:
+    """Under `nobody`, who may read everything, because the interpreter may lie below /root."""
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    os.chown(folder, 65534, 65534)
+    become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    become += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    port = free_port()
+    command = [*become, sys.executable, "-m", "demo", "--port", str(port), "--data-dir", str(folder / "demo")]
+    try:
+        with subprocess.Popen(command, cwd=ROOT) as process:
+            wait_until(lambda: process.poll() is not None or answers(port), 60)
+            servers = psutil.Process(process.pid).children(recursive=True)
+            assert {one.uids().effective for one in servers} == {65534}
+            assert (folder / "demo" / "postgres").is_dir()
+            process.terminate()
+            assert process.wait(15) == 0
+        assert living(servers) == []
+    finally:
+        shutil.rmtree(folder)
+
+
+def answers(port: int) -> bool:
+    """Whether a demo on this port says that it is well."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_answers_are_sent_at_once() -> None:
+    """asyncio turns Nagle's algorithm off only for sockets that name their protocol."""
+    with _listen(0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_two_demos_never_share_their_data(demo: DemoProcess, tmp_path: Path) -> None:

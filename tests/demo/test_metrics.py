@@ -6,7 +6,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.demo.running import running_demo
+from tests.demo.running import running_demo, wait_until
 from tests.demo.test_invoices import PROBE
 from tests.demo.test_uploads import CSV, UPLOAD, wait_processed
 
@@ -105,6 +105,7 @@ def test_processed_files_are_counted_and_timed(client: httpx.Client) -> None:
     for name, content in (*[("a.csv", CSV)] * 3, ("a.txt", b"no invoice")):
         answer = client.post(UPLOAD, files={"file": (name, content)})
         wait_processed(client, answer.headers["location"])
+    wait_until(lambda: sum(growth(before, scrape(client), "invoices_processed_total").values()) == 4)
     after = scrape(client)
     counted = growth(before, after, "invoices_processed_total")
     assert counted == {frozenset({("outcome", "processed")}): 3, frozenset({("outcome", "failed")}): 1}
