@@ -35,9 +35,9 @@ def sends_elsewhere(settings: Settings) -> bool:
 def parts_of(settings: Settings) -> list[Part]:
     """Everything `up` starts, the warehouse first: it makes the others' tokens."""
 
-    def part(name: str, address: tuple[str, int] | None = None, health: str = "") -> Part:
+    def part(name: str, address: tuple[str, int] | None = None, health: str = "", after: str = "") -> Part:
         command = [sys.executable, str(ROOT / "perfhouse.py"), "--config", str(settings.path), name]
-        return Part(name, command, address, answers(health) if health else None)
+        return Part(name, command, address, answers(health) if health else None, after)
 
     if sends_elsewhere(settings):
         return [part("collect")]
@@ -46,7 +46,8 @@ def parts_of(settings: Settings) -> list[Part]:
     return [
         part("warehouse", (warehouse.host, warehouse.port), f"{warehouse.url}/healthz"),
         *([demo] if settings.demo.enabled else []),
-        part("collect"),
+        # What is probed before it is up is down, truly but to no purpose.
+        part("collect", after="demo" if settings.demo.enabled else ""),
         part("dashboard", (LOCAL, settings.dashboard.port), f"{dashboard_url(settings)}/_stcore/health"),
     ]
 

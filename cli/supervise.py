@@ -24,6 +24,7 @@ FOLLOWERS_GRACE_S = 5.5
 LAST_WORDS_S = 0.5
 POLL_S = 0.1
 REMIND_S = 15.0
+PATIENCE_S = 20.0
 LONGEST_LINE = 65_536
 FINAL_EXIT_CODES = (75, 78)
 """Already running, bad configuration: starting again would not help."""
@@ -37,13 +38,15 @@ class Part:
     """One process to keep running.
 
     `address` is the host and port it listens on, `ready` says whether it answers. Without `ready`, a
-    part that runs for SETTLED_S is ready.
+    part that runs for SETTLED_S is ready. `after` names the part whose readiness it waits for before
+    its first start, though not for longer than PATIENCE_S.
     """
 
     name: str
     command: Sequence[str]
     address: tuple[str, int] | None = None
     ready: Callable[[], bool] | None = None
+    after: str = ""
 
 
 @dataclass
@@ -66,6 +69,7 @@ class _Running:
     start_again_at: float = 0.0
     pause_s: float = 0.0
     was_ready: bool = False
+    waits: bool = False
     relay: threading.Thread | None = None
     words: deque[str] = field(default_factory=lambda: deque(maxlen=6))
 
@@ -115,7 +119,10 @@ class Supervisor:
         ended = None
         try:
             for running in self._running:
-                self._start(running)
+                running.waits = bool(running.part.after)
+                running.start_again_at = time.monotonic() + PATIENCE_S
+                if not running.waits:
+                    self._start(running)
             self._remind_at = time.monotonic() + REMIND_S
             while not self._stopping.is_set() and ended is None:
                 ended = next(filter(None, map(self._watch, self._running)), None)
@@ -137,7 +144,7 @@ class Supervisor:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         running.started_at = time.monotonic()
-        running.was_ready = False
+        running.was_ready = running.waits = False
         running.words.clear()
         running.relay = threading.Thread(target=self._relay, args=(running, running.process), daemon=True)
         running.relay.start()
@@ -163,7 +170,7 @@ class Supervisor:
         """Look after one part; tells when everything has to end."""
         at = time.monotonic()
         if running.process is None:
-            if at >= running.start_again_at:
+            if at >= running.start_again_at or self._was_awaited(running):
                 self._start(running)
             return None
         code = running.process.poll()
@@ -177,6 +184,12 @@ class Supervisor:
         self._say(running, f"{how}; starting again in {running.pause_s:g} s")
         running.start_again_at = at + running.pause_s
         return None
+
+    def _was_awaited(self, running: _Running) -> bool:
+        """Whether a part that waits for another may begin: that one is ready."""
+        return running.waits and any(
+            other.was_ready for other in self._running if other.part.name == running.part.after
+        )
 
     def _announce(self) -> None:
         """Say of each part once that it is ready, once that all are, and now and then what is not."""

@@ -257,3 +257,34 @@ def _lives(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_what_comes_after_another_begins_when_that_is_ready() -> None:
+    asked = [0]
+
+    def ready() -> bool:
+        asked[0] += 1
+        return asked[0] >= 5
+
+    begun_at: list[int] = []
+
+    def steps(self: Watched) -> bool:
+        if self.pid_of("second") is not None:
+            begun_at.append(asked[0])
+        return bool(begun_at)
+
+    parts = [Part("first", python(SLEEPER), ready=ready), Part("second", python(SLEEPER), after="first")]
+    supervisor = Watched(parts, steps)
+    supervisor.run()
+    assert begun_at == [5]
+
+
+def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "PATIENCE_S", 0.3)
+    parts = [
+        Part("never", python(SLEEPER), ready=lambda: False),
+        Part("second", python(SLEEPER), after="never"),
+    ]
+    supervisor = Watched(parts, lambda self: "second | up" in self.log.getvalue())
+    supervisor.run()
+    assert "never  | ready" not in supervisor.log.getvalue()
