@@ -6,7 +6,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from itertools import chain, count
 
 from collectors.host import HostCollector
 from collectors.names import clean_name
@@ -33,12 +35,24 @@ async def open_jobs(settings: Settings, flight: Flight) -> AsyncIterator[list[Jo
     if settings.host is not None:
         jobs.append(_host_job(settings.host))
     try:
-        yield jobs
+        yield distinct(jobs)
     finally:
         try:
             await asyncio.wait_for(stack.aclose(), CLOSE_S)
         except TimeoutError:
             log.warning("connections did not close within %s s", CLOSE_S)
+
+
+def distinct(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs with names of their own: `a b` + `c` and `a` + `b c` would read the same."""
+    taken: set[str] = set()
+    named = []
+    for job in jobs:
+        numbered = chain([job.name], (clean_name(f"{number} {job.name}") for number in count(2)))
+        name = next(name for name in numbered if name not in taken)
+        taken.add(name)
+        named.append(replace(job, name=name))
+    return named
 
 
 class _Target:

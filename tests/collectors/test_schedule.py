@@ -13,6 +13,7 @@ from apscheduler.schedulers import base as schedulers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.jobs import distinct
 from collectors.record import Row
 from collectors.schedule import GridTrigger, Job, Schedule, spread
 from tests.warehouse.records import attempt
@@ -103,6 +104,12 @@ def test_the_next_run_is_on_the_grid_and_ahead(interval: float, behind: float) -
     assert following > max(EPOCH, now)
     assert following - max(EPOCH, now) <= trigger.interval
     assert (following - EPOCH) % trigger.interval == timedelta()
+
+
+def test_jobs_that_would_read_the_same_keep_apart() -> None:
+    runs: list[str] = []
+    jobs = distinct([counting(name, 1, runs) for name in ("probe a b", "host a", "probe a b", "probe a b")])
+    assert [job.name for job in jobs] == ["probe a b", "host a", "2 probe a b", "3 probe a b"]
 
 
 def test_runs_happen_at_their_interval_and_the_lag_is_told() -> None:
