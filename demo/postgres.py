@@ -92,6 +92,8 @@ class Cluster:
         and made anew.
         """
         self.stop()
+        for left in self.home.glob("draft-*"):
+            _remove(left)
         if not self._is_usable():
             self._create()
         try:
@@ -152,10 +154,7 @@ class Cluster:
     def discard(self) -> None:
         """Delete the cluster and all that belongs to it. The server must have been stopped."""
         for path in (self.home, self._url_file, self.log_file):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            _remove(path)
 
     def _servers(self) -> list[psutil.Process]:
         """Every PostgreSQL process whose working directory is this cluster: all of its processes are."""
@@ -184,8 +183,7 @@ class Cluster:
 
     def _create(self) -> None:
         """Make an empty cluster. It appears complete or not at all. Raises DemoError."""
-        for left in (self.folder, *self.home.glob("draft-*")):
-            shutil.rmtree(left, ignore_errors=True)
+        _remove(self.folder)
         password = secrets.token_urlsafe(24)
         draft = Path(tempfile.mkdtemp(prefix="draft-", dir=self.home))
         self.account.own(draft)
@@ -273,6 +271,14 @@ def open_cluster(data_dir: Path, choice: str = "auto") -> Cluster:
     binaries = find_binaries(choice, account)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Cluster(data_dir, binaries, account)
+
+
+def _remove(path: Path) -> None:
+    """Delete a file or a folder as far as that can be done; what is left is tried again next time."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _send(process: psutil.Process, how: signal.Signals) -> None:

@@ -166,6 +166,14 @@ def test_a_cluster_that_cannot_be_used_is_made_anew(postgres: Cluster, harm: str
     assert ask(postgres, "SELECT to_regclass('lost')") is None
 
 
+def test_what_a_killed_start_left_half_made_is_removed(postgres: Cluster) -> None:
+    postgres.stop()
+    (postgres.home / "draft-killed" / "base").mkdir(parents=True)
+    (postgres.home / "draft-killed.password").write_text("secret")
+    postgres.start()
+    assert [path.name for path in postgres.home.iterdir()] == ["cluster"]
+
+
 def test_without_any_postgresql_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binaries, "DEBIAN_ROOT", tmp_path)
     monkeypatch.setattr(binaries, "WHEEL", "no_such_wheel")
