@@ -1,34 +1,95 @@
-"""A warehouse with an hour of measurements, a dashboard, and a browser."""
+"""The real dashboard and warehouse, and a real Chromium that may only talk to this machine."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from tests.dashboard import recordings
-from tests.e2e.browsing import Visit, browsing
+from tests.dashboard import worlds
+from tests.dashboard.conftest import CONFIG
 from tests.servers.dashboard import running_dashboard
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
 
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+WAIT_MS = 30_000
+READY = "[data-testid=stApp][data-test-script-state=notRunning][data-test-connection-state=CONNECTED]"
+
+# Streamlit, opened below a page's path, looks for its server there before it looks at the root.
+PROBES_OF_STREAMLIT = ("/_stcore/health", "/_stcore/host-config")
+
+Shown = tuple[str, WarehouseProcess]
+
 
 @pytest.fixture(scope="session")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
-    """A warehouse with everything a healthy installation sends."""
-    with running_warehouse(tmp_path_factory.mktemp("measured")) as warehouse:
-        recordings.full(warehouse)
-        yield warehouse
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """Address of a dashboard over plenty of data, and its warehouse."""
+    folder = tmp_path_factory.mktemp("e2e")
+    with running_warehouse(folder, CONFIG) as warehouse:
+        with warehouse.client("collect") as client:
+            worlds.plenty(client)
+            worlds.hostile(client)
+        with running_dashboard(warehouse.settings, folder / "dashboard.log") as url:
+            yield url, warehouse
 
 
 @pytest.fixture(scope="session")
-def dashboard(measured: WarehouseProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a dashboard of that warehouse."""
-    folder: Path = tmp_path_factory.mktemp("dashboard")
-    with running_dashboard(measured.settings, folder) as url:
-        yield url
+def browser() -> Iterator[Browser]:
+    """One browser for all tests."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
 
 
 @pytest.fixture
-def visit(dashboard: str) -> Iterator[Visit]:
-    """A fresh tab, wide and light."""
-    with browsing(dashboard) as visit:
-        yield visit
+def open_tab(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """A tab in a context of its own. At the end: no error in the console, no request left this machine."""
+    contexts, wrong = [], []
+
+    def heard(message: ConsoleMessage) -> None:
+        address = message.location.get("url", "")
+        if message.type == "error" and not address.endswith(PROBES_OF_STREAMLIT):
+            wrong.append(f"{message.text} {address}")
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")):
+            wrong.append(f"left this machine: {request.url}")
+
+    def open_(url: str, *, width: int = 1440, mode: str = "light") -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 1000},
+            color_scheme="dark" if mode == "dark" else "light",
+            timezone_id="Europe/Berlin",
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("console", heard)
+        page.on("request", asked)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(url)
+        settle(page)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+def settle(page: Page) -> None:
+    """Wait until the page has run, nothing is stale, and charts are drawn."""
+    page.wait_for_timeout(150)
+    page.wait_for_selector(READY, state="attached")
+    page.wait_for_function(
+        "() => !document.querySelector('[data-stale=true], [data-testid=stSkeleton]')"
+        " && document.querySelector('[data-testid=stCaptionContainer]')"
+    )
+    page.wait_for_timeout(250)
+
+
+def log_of(warehouse: WarehouseProcess) -> Path:
+    """What the dashboard printed."""
+    return warehouse.config.with_name("dashboard.log")

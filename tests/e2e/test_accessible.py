@@ -1,0 +1,27 @@
+"""axe-core on every page, light and dark."""
+
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.e2e.conftest import Shown
+from tests.e2e.test_main_paths import PAGES
+
+STREAMLITS_OWN: dict[str, str] = {}
+"""Rules Streamlit's own elements break, each with the reason why we cannot mend it."""
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("path", sorted(PAGES))
+def test_axe_finds_nothing_of_ours(shown: Shown, open_tab: Callable[..., Page], path: str, mode: str) -> None:
+    url, _ = shown
+    page = open_tab(f"{url}/{path}?range=1h", mode=mode)
+    found = Axe().run(page).response["violations"]
+    ours = {
+        violation["id"]: [node["html"][:200] for node in violation["nodes"]][:4]
+        for violation in found
+        if violation["id"] not in STREAMLITS_OWN
+    }
+    assert not ours
