@@ -1,14 +1,13 @@
 """Flusher and shipper against a real warehouse: away, back, refusing, a token revoked and restored."""
 
+import resource
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from collectors import shipper as shipping
@@ -17,21 +16,12 @@ from collectors.record import Recorder
 from collectors.shipper import Flusher, Shipper, pause_after
 from collectors.spool import Packed, Spool
 from tests.collectors.batches import packed
+from tests.collectors.processes import BOUND_S, asked, wait_for
 from tests.servers.ports import free_port
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
 from tests.warehouse.records import attempt, minute_ago
 from warehouse.client import Client
 from warehouse.model import Event, Gap, GapReason, JobState, now
-
-BOUND_S = 20
-
-
-def wait_for(what: Callable[[], object], bound_s: float = BOUND_S) -> None:
-    """Wait until something is so."""
-    until = time.monotonic() + bound_s
-    while not what():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +56,6 @@ def shipping_line(spool: Spool, client: Client) -> Iterator[Line]:
     finally:
         assert line.shipper.stop(BOUND_S)
         client.close()
-
-
-def asked(process: WarehouseProcess, question: str, **parameters: str) -> pl.DataFrame:
-    with process.client("dashboard") as client:
-        return client.ask(question, start=minute_ago(3600), end=now() + timedelta(minutes=1), **parameters)
 
 
 def endpoints_in_order(process: WarehouseProcess, target: str) -> list[str]:
@@ -243,22 +228,28 @@ def test_nothing_recorded_is_no_batch(spool: Spool) -> None:
     assert spool.batches == 0
 
 
-def test_a_full_disk_keeps_the_batch_in_memory_and_writes_it_later(
-    spool: Spool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def no_room_on_disk() -> Iterator[None]:
+    """Let real writes fail: no file of this process may grow past 100 bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_keeps_the_batch_in_memory_and_writes_it_later(spool: Spool) -> None:
     recorder, conditions = Recorder("local"), Conditions()
     flusher = Flusher(recorder, spool, conditions, 1)
     recorder.add([attempt()])
-
-    def no_space(_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(spool, "put", no_space)
-        assert not flusher.flush()
+    with no_room_on_disk():
+        first = flusher.flush()
         recorder.add([attempt()])
-        assert not flusher.flush()
-        assert "No space left on device" in conditions.text
+        second = flusher.flush()
+    assert not first
+    assert not second
+    assert "the spool cannot be written: File too large" in conditions.text
     assert spool.batches == 0
     assert flusher.flush()
     assert [entry.rows for entry in spool._entries] == [1, 1]
