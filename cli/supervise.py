@@ -19,6 +19,7 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STABLE_S = 60.0
 SETTLED_S = 1.0
+PATIENCE_S = 30.0
 GRACE_S = 8.5
 FOLLOWERS_GRACE_S = 5.5
 LAST_WORDS_S = 0.5
@@ -125,7 +126,7 @@ class Supervisor:
                     self._start(running)
             self._remind_at = time.monotonic() + REMIND_S
             while not self._stopping.is_set() and ended is None:
-                ended = next(filter(None, map(self._watch, self._running)), None)
+                ended = next(filter(None, [self._watch(running) for running in self._running]), None)
                 self._announce()
                 self._stopping.wait(POLL_S)
         finally:
@@ -190,6 +191,9 @@ class Supervisor:
         return running.waits and any(
             other.was_ready for other in self._running if other.part.name == running.part.after
         )
+
+    def _is_ready(self, name: str | None) -> bool:
+        return any(running.was_ready for running in self._running if running.part.name == name)
 
     def _announce(self) -> None:
         """Say of each part once that it is ready, once that all are, and now and then what is not."""

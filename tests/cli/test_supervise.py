@@ -207,6 +207,32 @@ def test_ready_is_said_once_and_only_when_it_answers() -> None:
     assert supervisor.log.getvalue().count("ready after") == 1
 
 
+def test_a_part_after_another_starts_when_that_one_is_ready() -> None:
+    seen: list[int | None] = []
+
+    def steps(self: Watched) -> bool:
+        if len(seen) < 3:
+            seen.append(self.pid_of("second"))
+        return self.ready == 1
+
+    first = Part("first", python(SLEEPER), ready=lambda: len(seen) >= 3)
+    supervisor = Watched([first, Part("second", python(SLEEPER), after="first")], steps)
+    supervisor.run()
+    assert seen == [None, None, None]
+    assert "second | up" in supervisor.lines
+
+
+def test_a_part_after_another_that_is_never_ready_starts_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervise, "PATIENCE_S", 0.5)
+    first = Part("first", python(SLEEPER), ready=lambda: False)
+    parts = [first, Part("second", python("raise SystemExit(3)"), after="first")]
+    supervisor = Watched(parts, lambda self: self.log.getvalue().count("exit code 3") == 2)
+    supervisor.run()
+    assert "second | ended with exit code 3; starting again in 0.5 s" in supervisor.lines
+
+
 def test_what_is_not_ready_for_long_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "REMIND_S", 0.3)
     supervisor = Watched(
