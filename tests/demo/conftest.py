@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.demo.process import DemoProcess
+from tests.demo.running import DemoProcess, running_demo
 from tests.servers.postgres import started_postgres
 
 __all__ = ["started_postgres"]
@@ -14,18 +14,11 @@ __all__ = ["started_postgres"]
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
     """One demo for the whole session, on the PostgreSQL it finds by itself."""
-    process = DemoProcess(tmp_path_factory.mktemp("demo"))
-    try:
-        process.start()
-        yield process
-    finally:
-        process.discard()
+    with running_demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
 
 
 @pytest.fixture
-def api(demo: DemoProcess) -> Iterator[httpx.Client]:
-    """A client of the demo; no fault is switched on before or after the test."""
-    with demo.client() as client:
-        client.delete("/demo/faults", headers={"Content-Type": "application/json"}).raise_for_status()
-        yield client
-        client.delete("/demo/faults", headers={"Content-Type": "application/json"}).raise_for_status()
+def api(demo: DemoProcess) -> httpx.Client:
+    """A client of the demo."""
+    return demo.client

@@ -1,10 +1,12 @@
 """The invoice API over real HTTP and a real PostgreSQL."""
 
+from pathlib import Path
+
 import httpx
 import psycopg
 import pytest
 
-from tests.demo.process import DemoProcess
+from tests.demo.running import DemoProcess, running_demo, wait_until
 
 PROBE = {"supplier": "Probe Ltd", "number": "PROBE-1", "amount_cents": 12500, "currency": "EUR"}
 LINE = {"description": "Nuts", "quantity": 3, "unit_price_cents": 250}
@@ -136,18 +138,14 @@ def test_dev_tokens_are_random_and_accepted(api: httpx.Client, method: str) -> N
         assert answer.status_code == status
 
 
-def test_kept_invoices_are_bounded_and_the_seed_stays(tmp_path_factory: pytest.TempPathFactory) -> None:
-    process = DemoProcess(tmp_path_factory.mktemp("kept"), "--keep", "100")
-    try:
-        process.start()
-        with process.client() as client:
-            for number in range(250):
-                answer = client.post(INVOICES, json={**PROBE, "supplier": f"Supplier {number}"})
-                assert answer.status_code == 201
-            listed = client.get(INVOICES, params={"limit": 1}).json()
-            assert 20_000 < listed["total"] <= 20_100
-            assert client.get(f"{INVOICES}1").status_code == 200
-            assert client.get(f"{INVOICES}20001").status_code == 404
-            assert client.get(f"{INVOICES}{listed['items'][0]['id']}").status_code == 200
-    finally:
-        process.discard()
+def test_kept_invoices_are_bounded_and_the_seed_stays(tmp_path: Path) -> None:
+    with running_demo(tmp_path, "--keep", "100") as demo:
+        for number in range(250):
+            answer = demo.client.post(INVOICES, json={**PROBE, "supplier": f"Supplier {number}"})
+            assert answer.status_code == 201
+        wait_until(lambda: demo.client.get(INVOICES).json()["total"] <= 20_100)
+        listed = demo.client.get(INVOICES, params={"limit": 1}).json()
+        assert listed["total"] > 20_000
+        newest = listed["items"][0]["id"]
+        found = [demo.client.get(f"{INVOICES}{number}").status_code for number in (1, 20_001, newest)]
+        assert found == [200, 404, 200]
