@@ -25,7 +25,6 @@ FOLLOWERS_GRACE_S = 5.5
 LAST_WORDS_S = 0.5
 POLL_S = 0.1
 REMIND_S = 15.0
-PATIENCE_S = 20.0
 LONGEST_LINE = 65_536
 FINAL_EXIT_CODES = (75, 78)
 """Already running, bad configuration: starting again would not help."""
