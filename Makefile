@@ -40,12 +40,13 @@ test: $(VENV)/test.stamp tools check ## check the code and run every test
 install: $(VENV)/run.stamp ## install what is needed
 
 check: $(VENV)/test.stamp ## format, lint, types, import contracts, links, the default configuration
-	$(BIN)/ruff format --check --quiet .
-	$(BIN)/ruff check --quiet .
-	$(BIN)/mypy
-	$(BIN)/lint-imports > $(VENV)/check.log || { cat $(VENV)/check.log; exit 1; }
-	$(BIN)/python -m pytest tests/docs/test_links.py > $(VENV)/check.log || { cat $(VENV)/check.log; exit 1; }
-	$(BIN)/python perfhouse.py check
+	@shown() { echo "check: $$1" >&2; shift; "$$@" > $(VENV)/check.log 2>&1 || { cat $(VENV)/check.log; exit 1; }; }
+	shown format $(BIN)/ruff format --check .
+	shown lint $(BIN)/ruff check .
+	shown types $(BIN)/mypy
+	shown "import contracts" $(BIN)/lint-imports
+	shown "links in the documentation" $(BIN)/python -m pytest tests/docs/test_links.py
+	shown "default configuration" $(BIN)/python perfhouse.py check
 
 bench: $(VENV)/test.stamp ## measure against peers, into bench/results.md
 	$(BIN)/python -m bench
