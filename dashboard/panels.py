@@ -69,7 +69,7 @@ def away(error: PerfhouseError, scene_now: datetime) -> None:
         else f"It has not answered this dashboard yet (first tried {fmt.age(since, scene_now)})."
     )
     with st.container(border=True, key="away"):
-        st.subheader("The warehouse is away", anchor=False)
+        st.header("The warehouse is away", anchor=False)
         st.markdown(f"{fmt.plain(error.message)}. {known}")
         st.markdown(
             "**What to do:** start it with `perfhouse.py up` (everything) or `perfhouse.py warehouse`, "
@@ -89,7 +89,7 @@ def nothing_measured() -> None:
     """There is no data at all."""
     file = fmt.plain(data.configuration().path)
     with st.container(border=True):
-        st.subheader("Nothing has been measured yet", anchor=False)
+        st.header("Nothing has been measured yet", anchor=False)
         st.markdown(
             "The warehouse answers, but holds no samples.\n\n"
             "1. Start the collectors: `perfhouse.py up`, or `perfhouse.py collect` for them alone.\n"
@@ -102,7 +102,7 @@ def nothing_measured() -> None:
 def nothing_here(scene: Scene, what: str, newest: datetime | None) -> None:
     """There is data, but none in this window."""
     with st.container(border=True):
-        st.subheader(f"No {what} in this window", anchor=False)
+        st.header(f"No {what} in this window", anchor=False)
         if newest is None:
             st.markdown("None was ever stored. The Collectors page tells what runs and what fails.")
             return

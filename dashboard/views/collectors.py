@@ -57,22 +57,22 @@ def body(scene: Scene, answers: page.Answers) -> None:
         health.badges(jobs, None)
         health.problems(scene, jobs, None)
         with st.container(border=True):
-            st.subheader("Jobs", anchor=False)
+            st.header("Jobs", anchor=False)
             stored.jobs(scene, jobs)
     names = sources(answers["freshness"])
     if names:
-        st.subheader("The daemon itself", anchor=False)
+        st.header("The daemon itself", anchor=False)
         choices.one("Collector", "source", names)
         daemon(scene, answers)
     left, right = st.columns(2)
     with left.container(border=True, height="stretch"):
-        st.subheader("Gaps", anchor=False)
+        st.header("Gaps", anchor=False)
         stored.gaps(scene, panels.rows(answers["gaps"], "Gaps"))
     with right.container(border=True, height="stretch"):
-        st.subheader("Events", anchor=False)
+        st.header("Events", anchor=False)
         stored.events(scene, panels.rows(answers["events"], "Events"))
     with st.container(border=True):
-        st.subheader("Storage", anchor=False)
+        st.header("Storage", anchor=False)
         stored.storage(scene, panels.rows(answers["storage"], "Storage"))
 
 

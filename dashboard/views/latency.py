@@ -72,7 +72,7 @@ def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percent
     trends, gaps = panels.rows(answers["trends"], "Endpoints over time"), page.frame(answers["gaps"])
     if trends is not None:
         with st.container(border=True):
-            st.subheader(f"Probes p{percentile} per endpoint", anchor=False)
+            st.header(f"Probes p{percentile} per endpoint", anchor=False)
             drawn = charts.latency_by_endpoint(scene.stage, trends, percentile, gaps)
             controls.chart(
                 scene, drawn, f"by_endpoint_p{percentile}", f"p{percentile} of each chosen endpoint over time"
@@ -85,7 +85,7 @@ def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percent
             )
             panels.note(f"Drag to zoom; Back undoes. Grey: due and not measured.{hidden}")
     with st.container(border=True):
-        st.subheader("Probes of the chosen endpoints, pooled", anchor=False)
+        st.header("Probes of the chosen endpoints, pooled", anchor=False)
         before = page.frame(answers.get("merged_before"))
         drawn = charts.latency(scene.stage, merged, before, gaps)
         controls.chart(scene, drawn, "pooled", "p50, p95, p99 and maximum of the pooled probes over time")
@@ -94,7 +94,7 @@ def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percent
 
 def errors(scene: Scene, answer: data.Answer) -> None:
     """Failed attempts by class."""
-    st.subheader("Errors by class", anchor=False)
+    st.header("Errors by class", anchor=False)
     rows = panels.rows(answer, "Errors by class")
     if rows is None:
         return
@@ -109,7 +109,7 @@ def errors(scene: Scene, answer: data.Answer) -> None:
 
 def phases(scene: Scene, answer: data.Answer) -> None:
     """Where the time goes."""
-    st.subheader("Phases (means)", anchor=False)
+    st.header("Phases (means)", anchor=False)
     rows = panels.rows(answer, "Phases")
     if rows is None:
         return
@@ -122,7 +122,7 @@ def phases(scene: Scene, answer: data.Answer) -> None:
 
 def heatmap(scene: Scene, answer: data.Answer) -> None:
     """How latency is spread."""
-    st.subheader("Latency bands", anchor=False)
+    st.header("Latency bands", anchor=False)
     rows = panels.rows(answer, "Latency bands")
     if rows is None:
         return
@@ -137,7 +137,7 @@ def heatmap(scene: Scene, answer: data.Answer) -> None:
 
 def slowest(answers: page.Answers) -> None:
     """The chosen endpoints by p95."""
-    st.subheader("Slowest endpoints", anchor=False)
+    st.header("Slowest endpoints", anchor=False)
     rows = panels.rows(answers["summary"], "Slowest endpoints")
     if rows is not None:
         latency_parts.endpoint_table(rows, page.frame(answers["trends"]), "slowest")

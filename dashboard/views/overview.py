@@ -51,20 +51,20 @@ def body(scene: Scene, answers: page.Answers) -> None:
     left, right = st.columns([3, 2])
     if summary is not None and len(summary):
         with left.container(border=True):
-            st.subheader("Endpoints by p95 of their probes", anchor=False)
+            st.header("Endpoints by p95 of their probes", anchor=False)
             trends = answers["trends"]
             latency_parts.endpoint_table(
                 summary, trends if isinstance(trends, pl.DataFrame) else None, "by_p95"
             )
     with (right if summary is not None and len(summary) else st).container(border=True):
-        st.subheader("Hosts", anchor=False)
+        st.header("Hosts", anchor=False)
         health.host_table(answers["host_now"], answers["host_trend"])
 
 
 def latency(scene: Scene, trend: pl.DataFrame, answers: page.Answers) -> None:
     """Percentiles of all probes, pooled."""
     with st.container(border=True):
-        st.subheader("API latency, all probed endpoints pooled", anchor=False)
+        st.header("API latency, all probed endpoints pooled", anchor=False)
         before, gaps = (page.frame(answers.get(name)) for name in ("trend_before", "gaps"))
         drawn = charts.latency(scene.stage, trend, before, gaps)
         controls.chart(scene, drawn, "overview_latency", "p50, p95, p99 and maximum of all probes over time")

@@ -66,7 +66,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
 
 def texts(app: AppTest) -> str:
     """Everything the page says, as it was handed to Streamlit."""
-    kinds = (app.title, app.subheader, app.markdown, app.caption, app.error, app.warning)
+    kinds = (app.title, app.header, app.subheader, app.markdown, app.caption, app.error, app.warning)
     said = [str(element.value) for kind in kinds for element in kind]
     said += [str(element.proto.title) for element in (*app.error, *app.warning)]
     return "\n".join(said)
