@@ -66,7 +66,7 @@ def test_overview_to_latency_drag_back_custom_hosts_collectors(shown: Shown, ope
 
     page.get_by_role("radio", name="Custom").click()
     settle(page)
-    field = page.get_by_label("To, time")
+    field = page.get_by_role("spinbutton", name="second, To, time")
     expect(field).to_be_visible()
     page.get_by_role("link", name="Hosts").click()
     settle(page)
