@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -97,8 +96,7 @@ def up(context: typer.Context) -> None:
 
     parts = parts_of(settings)
     supervisor = Supervisor(parts, on_ready=announce)
-    for stop in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(stop, supervisor.stop)
+    supervisor.obey_signals()
     narrate(f"starting {', '.join(part.name for part in parts)}; data in {settings.data_dir}")
     ended = supervisor.run()
     if ended:

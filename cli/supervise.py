@@ -110,9 +110,15 @@ class Supervisor:
         self._remind_at = 0.0
 
     def stop(self, *_: object) -> None:
-        """Ask `run` to end; asked again, it kills what has not ended yet. A signal handler."""
+        """Ask `run` to end; asked again, it kills what has not ended yet."""
         self._in_a_hurry = self._in_a_hurry or self._stopping.is_set()
         self._stopping.set()
+
+    def obey_signals(self) -> None:
+        """Stop on Ctrl-C, SIGTERM and a closed terminal, unless our starter had them ignored (nohup)."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self.stop)
 
     def run(self) -> Ended | None:
         """Start everything and watch it, until `stop` or until a part cannot run here."""

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -135,6 +135,35 @@ def test_a_command_that_is_not_there_is_said() -> None:
     supervisor = Watched([Part("gone", ["/no/such/command"])], lambda self: len(self.lines) >= 2)
     supervisor.run()
     assert supervisor.lines[0] == "gone | cannot run /no/such/command: No such file or directory"
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_it(handlers: None, number: signal.Signals) -> None:
+    def steps(self: Watched) -> bool:
+        if "| up" in self.log.getvalue():
+            os.kill(os.getpid(), number)
+        return False
+
+    supervisor = Watched([Part("one", python(SLEEPER))], steps)
+    supervisor.obey_signals()
+    assert supervisor.run() is None
+
+
+def test_an_ignored_signal_stays_ignored(handlers: None) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    supervisor = Watched([Part("one", python(SLEEPER))], lambda _: True)
+    supervisor.obey_signals()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTERM) == supervisor.stop
 
 
 def test_what_does_not_stop_is_killed_after_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
