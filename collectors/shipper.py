@@ -23,7 +23,7 @@ MOST_ROWS = 5000
 """Rows in one batch."""
 
 HOPELESS = frozenset({400, 413, 415, 422})
-"""Statuses after which sending the same bytes again cannot succeed."""
+"""Statuses after which sending the same bytes again cannot succeed, if the warehouse names the field."""
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
@@ -149,7 +149,7 @@ class Shipper:
                 self._sender.send(entry.batch_id, body)
                 self._spool.settle(entry)
         except Exception as error:  # noqa: BLE001 - told as a condition, and tried again
-            if isinstance(error, RefusedError) and error.status in HOPELESS:
+            if isinstance(error, RefusedError) and error.status in HOPELESS and error.field:
                 self._refuse(entry, error)
             else:
                 self._stay(entry, error, time.monotonic() - began)

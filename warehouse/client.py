@@ -220,9 +220,7 @@ def _raise_refusal(answer: httpx.Response) -> None:
     """Turn an error answer into the error it is."""
     if not answer.is_error:
         return
-    told: dict[str, str] = {}
-    if answer.headers.get("content-type", "").startswith("application/json"):
-        told = answer.json().get("error", {})
+    told = _told(answer)
     message = told.get("message") or f"HTTP {answer.status_code}"
     hint = told.get("hint", "")
     if answer.status_code >= 500 and answer.status_code != 504:
@@ -231,3 +229,12 @@ def _raise_refusal(answer: httpx.Response) -> None:
     if told.get("title") == errors.TooManyRowsError.title:
         kind = errors.TooManyRowsError
     raise kind(message, hint, status=answer.status_code, field=told.get("field", ""))
+
+
+def _told(answer: httpx.Response) -> dict[str, str]:
+    """The warehouse's own words; none when something else answered in its place."""
+    try:
+        error = json.loads(answer.content)["error"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {key: str(value) for key, value in error.items()} if isinstance(error, dict) else {}

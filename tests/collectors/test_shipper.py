@@ -152,11 +152,13 @@ def test_a_warehouse_away_then_back_loses_and_doubles_nothing(tmp_path: Path, sp
 
 
 class Impostor(BaseHTTPRequestHandler):
-    """Answers 200 to everything, with something that is no receipt."""
+    """Answers the same status to everything, with something that is no receipt."""
+
+    status = 200
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(200)
+        self.send_response(self.status)
         self.end_headers()
         self.wfile.write(b"<html>welcome</html>")
 
@@ -164,8 +166,12 @@ class Impostor(BaseHTTPRequestHandler):
         pass
 
 
-def test_another_server_at_the_address_takes_nothing(spool: Spool) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Impostor)
+@pytest.mark.parametrize(
+    ("status", "reason"), [(200, "not the warehouse"), (400, "answers 400"), (404, "answers 404")]
+)
+def test_another_server_at_the_address_takes_nothing(spool: Spool, status: int, reason: str) -> None:
+    impostor = type("Impostor", (Impostor,), {"status": status})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), impostor)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     spool.put(one("impostor", "GET /"))
@@ -178,7 +184,7 @@ def test_another_server_at_the_address_takes_nothing(spool: Spool) -> None:
         thread.join(BOUND_S)
         server.server_close()
     assert spool.batches == 1
-    assert "not the warehouse" in line.conditions.away._reason
+    assert reason in line.conditions.away._reason
 
 
 def test_being_away_counts_only_after_a_while() -> None:

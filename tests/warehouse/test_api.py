@@ -366,3 +366,16 @@ def test_ingest_is_acknowledged_within_reason_under_readers(collect: Client, rea
         for reader in readers:
             reader.join()
     assert stored_samples(read, "busy").height == 20
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"error": "no"}', b'{"error": [1]}', b"<html>", b"\xff"])
+@pytest.mark.parametrize("status", [400, 403, 422, 502])
+def test_a_strangers_error_answer_is_still_one_of_our_errors(body: bytes, status: int) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=body, headers={"content-type": "application/json"})
+
+    with Client("http://127.0.0.1:9", lambda: "x", retries=0) as client:
+        client._http = httpx.Client(base_url=client.url, transport=httpx.MockTransport(answer))
+        with pytest.raises((RefusedError, WarehouseAwayError)) as refused:
+            client.ask("freshness")
+    assert not getattr(refused.value, "field", "")
