@@ -86,14 +86,14 @@ def figure(stage: Stage, *, height: int = HEIGHT, y_title: str = "", legend: boo
 def breaks(times: np.ndarray[Any, Any], bucket_s: int, per_bucket: float) -> np.ndarray[Any, Any]:
     """Where a line must break: indices of the points that follow a gap.
 
-    Where buckets hold two samples and more, each empty one is a gap. A series sampled more rarely leaves
-    buckets empty by itself: there a gap is wider than GAP_SPARSE times the usual distance of points.
+    Where buckets hold two samples and more and are usually full, each empty one is a gap. A series sampled
+    more rarely leaves buckets empty by itself: there a gap is wider than GAP_SPARSE times the usual distance.
     """
     if len(times) < 2:
         return np.empty(0, dtype=int)
     distance = np.diff(times).astype("timedelta64[ms]").astype(float) / 1000
     usual = max(float(bucket_s), float(np.median(distance)))
-    limit = GAP_FULL * bucket_s if per_bucket >= 2 else GAP_SPARSE * usual
+    limit = (GAP_FULL if per_bucket >= 2 else GAP_SPARSE) * usual
     return np.flatnonzero(distance > limit) + 1
 
 
