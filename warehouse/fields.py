@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -41,6 +41,14 @@ def _in_folder(path: Path, info: ValidationInfo) -> Path:
 def is_thorough(info: ValidationInfo) -> bool:
     """Whether this validation also looks at what the keys refer to: secrets and files."""
     return bool((info.context or {}).get("thorough"))
+
+
+def refuse_repeats(names: Iterable[str]) -> None:
+    """Raise ValueError when a name is there more than once."""
+    listed = list(names)
+    repeated = sorted({name for name in listed if listed.count(name) > 1})
+    if repeated:
+        raise ValueError(f"expected each name once, given more than once: {', '.join(repeated)}")
 
 
 def plain_address(url: str) -> str:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import os
-import ssl
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from warehouse.errors import ConfigurationError
 from warehouse.faults import describe, is_echo
-from warehouse.fields import (
-    ConfigPath,
-    Headers,
-    Port,
-    Seconds,
-    Secret,
-    Section,
-    Url,
-    is_thorough,
-)
+from warehouse.fields import ConfigPath, Port, Seconds, Secret, Section, Url, refuse_repeats
 from warehouse.model import Name
+from warehouse.targets import EndpointSettings, HostSettings, TargetSettings
 
-__all__ = ["Secret", "Settings", "find_config", "load", "parse"]
+__all__ = [
+    "EndpointSettings",
+    "HostSettings",
+    "Secret",
+    "Settings",
+    "TargetSettings",
+    "find_config",
+    "load",
+    "parse",
+]
 
 CONFIG_NAME = "perfhouse.toml"
 ENVIRONMENT_PREFIX = "PERFHOUSE_"
@@ -91,79 +91,6 @@ class DemoSettings(Section):
     port: Port = 8000
 
 
-def _table_or_list(value: object) -> object:
-    if not isinstance(value, dict | list):
-        raise ValueError("expected a table or a list")  # noqa: TRY004 - pydantic reports ValueError
-    return value
-
-
-class EndpointSettings(Section):
-    """One request that is probed, and what a right answer looks like."""
-
-    path: Annotated[str, Field(pattern=r"^/[^\s]*$", max_length=2000)]
-    name: Name | None = None
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
-    headers: Headers = Field(default_factory=dict)
-    body: str | None = None
-    json_body: Annotated[dict[str, Any] | list[Any], BeforeValidator(_table_or_list)] | None = None
-    expect_status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = (200,)
-    expect_text: str | None = None
-    expect_json: dict[str, Any] | None = None
-    interval_s: Seconds | None = None
-    deadline_s: Annotated[float, Field(gt=0, le=300)] | None = None
-    max_bytes: Annotated[int, Field(ge=1, le=100_000_000)] = 1_000_000
-    connection: Literal["fresh", "keep"] = "fresh"
-
-    @property
-    def label(self) -> str:
-        """The endpoint's name: its own, or method and path (without the query, which may hold data)."""
-        return self.name or f"{self.method} {self.path.partition('?')[0]}"
-
-    @model_validator(mode="after")
-    def _one_body(self) -> EndpointSettings:
-        if self.body is not None and self.json_body is not None:
-            raise ValueError("expected either body or json_body, given both")
-        return self
-
-
-class TargetSettings(Section):
-    """An API that is watched: where it is, and its endpoints."""
-
-    name: Name
-    url: Url
-    interval_s: Seconds = 10.0
-    deadline_s: Annotated[float, Field(gt=0, le=300)] = 3.0
-    headers: Headers = Field(default_factory=dict)
-    verify_tls: bool = True
-    ca_file: ConfigPath | None = None
-    endpoint: tuple[EndpointSettings, ...] = Field(min_length=1)
-
-    @field_validator("ca_file")
-    @classmethod
-    def _holds_certificates(cls, file: Path | None, info: ValidationInfo) -> Path | None:
-        if file is not None and is_thorough(info):
-            try:
-                ssl.create_default_context(cafile=file)
-            except OSError as error:
-                why = "none found" if isinstance(error, ssl.SSLError) else error.strerror
-                raise ValueError(f"expected a readable file of certificates (PEM), {why}") from None
-        return file
-
-    @model_validator(mode="after")
-    def _endpoint_names_differ(self) -> TargetSettings:
-        _refuse_repeats(endpoint.label for endpoint in self.endpoint)
-        return self
-
-
-class HostSettings(Section):
-    """This machine's resources, watched from inside."""
-
-    name: Name = "this machine"
-    interval_s: Seconds = 5.0
-    processes: tuple[Name, ...] = ()
-    top: Annotated[int, Field(ge=0, le=20)] = 5
-
-
 Listening = WarehouseSettings | DashboardSettings | DemoSettings
 """The sections of the parts that listen on a port."""
 
@@ -184,7 +111,7 @@ class Settings(Section):
     @field_validator("target")
     @classmethod
     def _target_names_differ(cls, targets: tuple[TargetSettings, ...]) -> tuple[TargetSettings, ...]:
-        _refuse_repeats(target.name for target in targets)
+        refuse_repeats(target.name for target in targets)
         return targets
 
     @model_validator(mode="after")
@@ -206,13 +133,6 @@ class Settings(Section):
     def spool_dir(self) -> Path:
         """Batches that wait for the warehouse."""
         return self.data_dir / "spool"
-
-
-def _refuse_repeats(names: Iterable[str]) -> None:
-    listed = list(names)
-    repeated = sorted({name for name in listed if listed.count(name) > 1})
-    if repeated:
-        raise ValueError(f"expected each name once, given more than once: {', '.join(repeated)}")
 
 
 def _refuse_shared_ports(*sections: Listening) -> None:
@@ -285,10 +205,10 @@ def _hidden(file: Path, document: Mapping[str, Any]) -> list[str]:
             problems.append(f"{file}: {key}: {error}")
 
     targets = [target for target in _list(document.get("target")) if isinstance(target, dict)]
-    judge("target", _refuse_repeats, [str(target["name"]) for target in targets if "name" in target])
+    judge("target", refuse_repeats, [str(target["name"]) for target in targets if "name" in target])
     for number, target in enumerate(targets, 1):
         endpoints = [_valid(EndpointSettings, each) for each in _list(target.get("endpoint"))]
-        judge(f"target[{number}]", _refuse_repeats, [each.label for each in endpoints if each])
+        judge(f"target[{number}]", refuse_repeats, [each.label for each in endpoints if each])
     listening = [
         _valid(WarehouseSettings, document.get("warehouse", {})),
         _valid(DashboardSettings, document.get("dashboard", {})),
