@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from time import monotonic
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -39,6 +39,16 @@ class Scene:
     def window(self) -> Window:
         """The window shown."""
         return self.stage.window
+
+    @property
+    def past(self) -> Window:
+        """The part of the window that has happened: a state is asked of its end, never of the future."""
+        return replace(self.window, end=min(self.window.end, self.now)) if self.ends_ahead else self.window
+
+    @property
+    def ends_ahead(self) -> bool:
+        """Whether a window that does not follow the clock reaches beyond this moment."""
+        return not self.window.follows_now and self.window.start < self.now < self.window.end
 
     @property
     def zone(self) -> ZoneInfo:

@@ -56,7 +56,7 @@ def problems(scene: Scene, jobs: pl.DataFrame | None, summary: pl.DataFrame | No
     if len(found) > MOST_PROBLEMS:
         lines.append(f"- and {len(found) - MOST_PROBLEMS} more, on the Collectors and API latency pages")
     title = fmt.plural(len(found), "problem") + (
-        "" if scene.window.follows_now else " at the end of the window"
+        "" if scene.window.follows_now or scene.ends_ahead else " at the end of the window"
     )
     st.error("\n".join(lines), title=title, icon=":material/error:")
 

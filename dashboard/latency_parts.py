@@ -136,8 +136,8 @@ def endpoint_table(summary: pl.DataFrame, trends: pl.DataFrame | None, key: str)
 def _columns(top: float, key: str, shown: pl.DataFrame) -> Any:
     kinds = st.column_config
     return {
-        "target": kinds.TextColumn("Target"),
-        "endpoint": kinds.TextColumn("Endpoint", pinned=True),
+        "target": kinds.TextColumn("Target", width=90),
+        "endpoint": kinds.TextColumn("Endpoint", pinned=True, width=190),
         "p95": kinds.TextColumn("p95", alignment="right"),
         "bar": kinds.ProgressColumn("p95 share", format=" ", min_value=0, max_value=top, width="small"),
         "trend": kinds.AreaChartColumn("p95 trend", y_min=0, width="small"),

@@ -40,7 +40,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
     window = scene.window
     source = chosen_source(data.ask({"freshness": data.question("freshness")})["freshness"])
     return {
-        "jobs": question("collector_jobs", window),
+        "jobs": question("collector_jobs", scene.past),
         "health": question(
             "collector_health", window, source_name=[source] if source else [], buckets=scene.buckets
         ),

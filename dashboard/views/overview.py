@@ -18,7 +18,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "summary": question("latency_summary", window),
         "trend": question("percentile_trend", window, merged=True, buckets=scene.buckets),
         "trends": question("percentile_trend", window, buckets=latency_parts.SPARK_BUCKETS),
-        "jobs": question("collector_jobs", window),
+        "jobs": question("collector_jobs", scene.past),
         "gaps": question("gaps", window),
         "host_now": question("host_now", window),
         "host_trend": question(

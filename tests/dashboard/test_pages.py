@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import data
 from dashboard import format as fmt
+from dashboard.window import absolute
 from tests.dashboard import worlds
 from tests.dashboard.conftest import PAGES, Open, texts
 from tests.servers.ports import free_port
@@ -85,6 +86,16 @@ def test_collectors_page_tells_what_fails(world: World, open_page: Open) -> None
     assert states["probe shop GET /broken"] == "failing"
     assert states["host gone"] == "silent"
     assert "expected 200, got 503" in table["Says"].to_list()
+
+
+def test_a_window_that_ends_ahead_does_not_silence_what_is_well(tmp_path: Path, open_page: Open) -> None:
+    with running_warehouse(tmp_path) as warehouse:
+        with warehouse.client("collect") as client:
+            worlds.plenty(client, minutes=5)
+        present = now()
+        text = absolute(present - timedelta(hours=1), present + timedelta(hours=1))
+        table = open_page(warehouse, "collectors", range=text).dataframe[0].value
+    assert set(table["State"]) == {"ok"}
 
 
 def test_away_says_since_when_and_recovers(tmp_path: Path, open_page: Open) -> None:
