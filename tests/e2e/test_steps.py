@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.dashboard import worlds
 from tests.e2e.conftest import Shown, settle
@@ -27,16 +26,17 @@ def test_back_undoes_one_drag_at_a_time(shown: Shown, open_tab: Tab) -> None:
     assert address(page).keys() == {"range"}
 
 
-def test_a_click_on_an_endpoint_opens_it_in_the_same_range(shown: Shown, open_tab: Tab) -> None:
-    page = open_tab(f"{shown[0]}/?range=24h")
-    table = page.locator("[class*=st-key-by_p95] canvas").first
+def test_a_click_on_an_endpoint_chooses_it_in_the_same_range(shown: Shown, open_tab: Tab) -> None:
+    page = open_tab(f"{shown[0]}/latency?range=24h&target=shop")
+    table = page.locator("[data-testid=stDataFrame] canvas").first
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
     assert box is not None
-    page.mouse.click(box["x"] + box["width"] - 25, box["y"] + 52)
-    expect(page.get_by_role("heading", name="API latency", exact=True)).to_be_visible()
+    page.mouse.click(box["x"] + box["width"] - 60, box["y"] + 52)
+    page.wait_for_function("() => location.search.includes('endpoint=')")
     settle(page)
     assert address(page)["range"] == ["24h"]
+    assert address(page)["target"] == ["shop"]
     assert len(address(page)["endpoint"]) == 1
 
 
@@ -45,7 +45,7 @@ def test_a_chart_says_a_hostile_name_as_text(shown: Shown, open_tab: Tab) -> Non
     page.locator("[class*=st-key-by_endpoint] .nsewdrag").first.hover()
     page.wait_for_timeout(500)
     said = " ".join(page.locator("[class*=st-key-by_endpoint] svg text").all_text_contents())
-    assert "![x]" in said
+    assert "![t](http" in said
     assert page.locator("[data-testid=stPlotlyChart] svg a").count() == 0
     assert worlds.SLOW in said
 
