@@ -1,0 +1,253 @@
+"""The HTTP API: ingest, questions and exports, behind tokens and a Host check."""
+
+import asyncio
+import inspect
+import typing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import chain
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import Field, create_model
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from warehouse import VERSION, wire
+from warehouse.errors import InvalidInputError, NotAllowedError, PerfhouseError, RefusedError
+from warehouse.export import MEDIA_TYPES, Format, format_of, render, render_blocks
+from warehouse.model import Receipt, now
+from warehouse.questions import QUESTIONS, Statement
+from warehouse.questions.asking import Asked
+from warehouse.service import Warehouse
+from warehouse.tokens import Scope, Token
+
+RETRY_AFTER_S = "1"
+
+
+def create_app(warehouse: Warehouse) -> FastAPI:
+    """The API over an open warehouse; closing the app closes the warehouse."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        warehouse.start()
+        yield
+        await to_thread.run_sync(warehouse.close)
+
+    app = FastAPI(
+        title="Perfhouse warehouse",
+        version=VERSION,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life,
+    )
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(warehouse.settings.warehouse.allowed_hosts))
+    app.add_exception_handler(PerfhouseError, _show_error)
+    app.add_exception_handler(RequestValidationError, _show_invalid)
+    app.include_router(_health_route(warehouse))
+    app.include_router(_ingest_route(warehouse), prefix="/api/v1")
+    app.include_router(_question_routes(warehouse), prefix="/api/v1")
+    return app
+
+
+def _may(warehouse: Warehouse, scope: Scope) -> Callable[..., Token]:
+    """A dependency: the request's token, if it has the scope."""
+    bearer = HTTPBearer(auto_error=False)
+
+    def check(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Token:
+        if given is None:
+            raise NotAllowedError("a bearer token is needed", "Send Authorization: Bearer ...", status=401)
+        return warehouse.keyring.check(given.credentials, scope)
+
+    return check
+
+
+def _health_route(warehouse: Warehouse) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/healthz")
+    def healthz() -> dict[str, str | int | datetime]:
+        """Whether the warehouse is up, and since when. Needs no token."""
+        file_bytes, wal_bytes = warehouse.store.sizes()
+        return {
+            "status": "ok",
+            "version": VERSION,
+            "schema_version": warehouse.store.schema_version,
+            "started_at": warehouse.started_at,
+            "file_bytes": file_bytes,
+            "wal_bytes": wal_bytes,
+        }
+
+    return router
+
+
+def _ingest_route(warehouse: Warehouse) -> APIRouter:
+    router = APIRouter()
+    most_bytes = warehouse.settings.warehouse.max_body_mb * 1_000_000
+
+    @router.post("/ingest")
+    async def ingest(
+        request: Request, token: Annotated[Token, Depends(_may(warehouse, Scope.INGEST))]
+    ) -> Receipt:
+        """Store a batch whole, once, or not at all; answered after the commit."""
+        body = await _read_body(request, most_bytes)
+        incoming = await to_thread.run_sync(_unpack, request, body, token)
+        return await asyncio.wrap_future(warehouse.writer.ingest(incoming))
+
+    return router
+
+
+async def _read_body(request: Request, most_bytes: int) -> bytes:
+    parts = []
+    length = 0
+    async for part in request.stream():
+        length += len(part)
+        if length > most_bytes:
+            raise InvalidInputError(
+                f"expected at most {most_bytes} bytes",
+                field="body",
+                hint="Send smaller batches, or raise warehouse.max_body_mb.",
+                status=413,
+            )
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _unpack(request: Request, body: bytes, token: Token) -> wire.Incoming:
+    media = request.headers.get("content-type", "").partition(";")[0].strip()
+    source: str | None
+    if media == wire.ARROW:
+        source = unquote(request.headers.get("x-source", "")) or None
+        batch_id, tables = wire.unpack_arrow(request.headers.get("x-batch-id", ""), body)
+    elif media == "application/json":
+        batch_id, source, tables = wire.unpack_json(body)
+    else:
+        raise InvalidInputError(
+            f"expected application/json or {wire.ARROW}, given {media or 'nothing'}",
+            field="Content-Type",
+            status=415,
+        )
+    source = source or (token.sources[0] if token.sources else None)
+    if source is None or source not in token.sources:
+        raise NotAllowedError(
+            f"the token {token.name} may not send for this source",
+            f"It may send for: {', '.join(token.sources) or 'none'}.",
+            status=403,
+        )
+    return wire.check(batch_id, source, tables, now())
+
+
+def _question_routes(warehouse: Warehouse) -> APIRouter:
+    router = APIRouter(dependencies=[Depends(_may(warehouse, Scope.READ))])
+
+    @router.get("/questions")
+    def questions() -> list[dict[str, Any]]:
+        """Every question with what it answers and its parameters."""
+        return [
+            {
+                "name": name,
+                "answers": inspect.getdoc(question),
+                "parameters": _parameters(question).model_json_schema(),
+            }
+            for name, question in QUESTIONS.items()
+        ]
+
+    for name, question in QUESTIONS.items():
+        router.add_api_route(
+            f"/ask/{name}", _asker(warehouse, name, question), summary=inspect.getdoc(question)
+        )
+        router.add_api_route(
+            f"/export/{name}", _exporter(warehouse, name, question), summary=f"{name}, streamed"
+        )
+    return router
+
+
+def _parameters(question: Callable[[Any], Statement]) -> type[Asked]:
+    hints = typing.get_type_hints(question)
+    parameters: type[Asked] = next(kind for name, kind in hints.items() if name != "return")
+    return parameters
+
+
+def _query(question: Callable[[Any], Statement]) -> Any:
+    """The question's parameters and `format`, as the query string of a route."""
+    base = _parameters(question)
+    model = create_model(
+        f"{base.__name__}Query", __base__=base, form=(Format | None, Field(None, alias="format"))
+    )
+    return Annotated[model, Query()]
+
+
+def _asker(warehouse: Warehouse, name: str, question: Callable[[Any], Statement]) -> Callable[..., Response]:
+    def ask(request: Request, asked: Any) -> Response:
+        form = _form(request, asked.form, "json")
+        table = warehouse.reader.answer(question(asked))
+        return Response(render(name, table, form), media_type=MEDIA_TYPES[form])
+
+    ask.__annotations__["asked"] = _query(question)
+    return ask
+
+
+def _exporter(
+    warehouse: Warehouse, name: str, question: Callable[[Any], Statement]
+) -> Callable[..., Response]:
+    def export(request: Request, asked: Any) -> Response:
+        form = _form(request, asked.form, "csv")
+        blocks = render_blocks(warehouse.reader.stream(question(asked)), form)
+        first = next(blocks, b"")
+        ending = "jsonl" if form == "json" else form
+        return StreamingResponse(
+            _closing(chain((first,), blocks), blocks),
+            media_type="application/jsonl" if form == "json" else MEDIA_TYPES[form],
+            headers={"content-disposition": f'attachment; filename="{name}.{ending}"'},
+        )
+
+    export.__annotations__["asked"] = _query(question)
+    return export
+
+
+def _closing(parts: Iterator[bytes], blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The parts; and when the reader of them goes away, the export's slot is free again."""
+    try:
+        yield from parts
+    finally:
+        blocks.close()  # type: ignore[attr-defined]
+
+
+def _form(request: Request, asked: Format | None, otherwise: Format) -> Format:
+    if asked is not None:
+        return asked
+    accept = request.headers.get("accept", "*/*")
+    if accept.strip() in ("", "*/*"):
+        return otherwise
+    form = format_of(accept)
+    if form is None:
+        raise InvalidInputError(
+            f"expected one of {', '.join(MEDIA_TYPES.values())}", field="Accept", status=406
+        )
+    return form
+
+
+async def _show_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, PerfhouseError)
+    status = error.status if isinstance(error, RefusedError) else 503
+    field = error.field if isinstance(error, RefusedError) else ""
+    headers = {"retry-after": RETRY_AFTER_S} if status == 503 else {}
+    return JSONResponse(
+        {"error": {"title": error.title, "message": error.message, "hint": error.hint, "field": field}},
+        status_code=status,
+        headers=headers,
+    )
+
+
+async def _show_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    fault = error.errors()[0]
+    field = ".".join(str(part) for part in fault["loc"][1:]) or "parameters"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return await _show_error(request, InvalidInputError(message, field=field))
