@@ -64,7 +64,7 @@ class _Running:
 
     part: Part
     colour: int
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_again_at: float = 0.0
     pause_s: float = 0.0
@@ -139,26 +139,28 @@ class Supervisor:
         return ended
 
     def _start(self, running: _Running) -> None:
+        ours, theirs = os.pipe()
         running.process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *running.part.command],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=theirs,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
+            # The part holds our end too: should we be killed, its last words find a reader, and do not
+            # end its own way of stopping with a broken pipe.
+            pass_fds=(ours,),
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
+        os.close(theirs)
         running.started_at = time.monotonic()
         running.was_ready = running.waits = False
         running.words.clear()
-        running.relay = threading.Thread(target=self._relay, args=(running, running.process), daemon=True)
+        running.relay = threading.Thread(target=self._relay, args=(running, ours), daemon=True)
         running.relay.start()
 
-    def _relay(self, running: _Running, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        with process.stdout:
-            while line := process.stdout.readline(LONGEST_LINE):
+    def _relay(self, running: _Running, end: int) -> None:
+        with os.fdopen(end, encoding="utf-8", errors="replace") as output:
+            while line := output.readline(LONGEST_LINE):
                 running.words.append(line.rstrip("\n"))
                 self._say(running, line.rstrip("\n"))
 

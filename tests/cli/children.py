@@ -7,6 +7,17 @@ from collections.abc import Callable
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}"
+TALKATIVE = f"""
+import signal, sys
+def stop(*_):
+    try:
+        print("Stopping...", flush=True)
+    except OSError:
+        return
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+{SLEEPER}
+"""
 PARENT = """
     import subprocess, sys, time
     print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid, flush=True)

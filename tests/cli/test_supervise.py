@@ -14,7 +14,7 @@ import pytest
 
 from cli import supervise
 from cli.supervise import Ended, Part, Supervisor, pause_after
-from tests.cli.children import PARENT, SLEEPER, STUBBORN, python, wait_for
+from tests.cli.children import PARENT, SLEEPER, STUBBORN, TALKATIVE, python, wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -280,22 +280,23 @@ def test_it_stops_when_nobody_reads_any_more() -> None:
     assert supervisor.run() is None
 
 
+@pytest.mark.parametrize("child", [SLEEPER, TALKATIVE], ids=["quiet", "talkative"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
-def test_children_end_when_the_supervisor_does_not_end_well(how: signal.Signals) -> None:
+def test_children_end_when_the_supervisor_does_not_end_well(how: signal.Signals, child: str) -> None:
     script = f"""
         import sys
         from cli.supervise import Part, Supervisor
-        parts = [Part("child", [sys.executable, "-c", {SLEEPER!r}])]
+        parts = [Part("child", [sys.executable, "-c", {child!r}])]
         Supervisor(parts, on_ready=lambda: None).run()
     """
     parent = subprocess.Popen(python(script), cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert parent.stderr is not None
     with parent.stderr:
         assert parent.stderr.readline() == "child | up\n"
-        (child,) = psutil.Process(parent.pid).children()
+        (process,) = psutil.Process(parent.pid).children()
         parent.send_signal(how)
         parent.wait(20)
-    wait_for(lambda: not _lives(child.pid))
+    wait_for(lambda: not _lives(process.pid))
 
 
 def test_a_child_whose_starter_is_gone_already_does_not_begin() -> None:
