@@ -27,10 +27,12 @@ def run(settings: Settings) -> int:
         **environment_of(streamlit_config()),
         "STREAMLIT_SERVER_PORT": str(settings.dashboard.port),
         f"{ENVIRONMENT_PREFIX}CONFIG": str(settings.path),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
     }
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "streamlit", "run", str(SCRIPT)], environment)  # noqa: S606 - no shell is wanted
+    command = [sys.executable, "-m", "dashboard.serve", "run", str(SCRIPT)]
+    os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
 
 
 def environment_of(tables: Mapping[str, Any]) -> dict[str, str]:

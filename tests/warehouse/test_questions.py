@@ -202,6 +202,18 @@ def test_jobs_are_ok_failing_late_or_silent(put: Put, ask: Ask) -> None:
     assert well["last_success_at"] == at - timedelta(seconds=2)
 
 
+def test_who_reports_rarely_is_silent_later(put: Put, ask: Ask) -> None:
+    at = now()
+    report = health(at - timedelta(minutes=20), "daemon", interval_s=600, last_success_age_s=1)
+    send(
+        put,
+        samples=(*report, *health(at - timedelta(minutes=20), "probe", interval_s=5, last_success_age_s=1)),
+    )
+    for minutes, state in ((0, "ok"), (11, "silent")):
+        window = {"start": at - timedelta(hours=1), "end": at + timedelta(minutes=minutes)}
+        assert {row["state"] for row in ask("collector_jobs", **window).to_pylist()} == {state}
+
+
 def test_gaps_that_touch_the_window_are_told(put: Put, ask: Ask, at: datetime) -> None:
     def gap(start: float, end: float) -> Gap:
         return Gap(

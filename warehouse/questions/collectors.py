@@ -18,7 +18,7 @@ LATE_INTERVALS = 3
 """Intervals (of the job, or of its health reports) after which a job that said nothing is late."""
 
 SILENT_S = 120
-"""Seconds after which a collector that sent no health report is silent."""
+"""Seconds after which a collector that sent no health report is silent, unless it reports more rarely."""
 
 
 class CollectorHealth(Trend):
@@ -55,22 +55,30 @@ def collector_jobs(asked: Window) -> Statement:
             FROM event
             WHERE ts < $end
             GROUP BY ALL
+        ),
+        heard AS (
+            SELECT *, coalesce(
+                newest_at < $end - to_seconds(greatest({SILENT_S}, {LATE_INTERVALS} * report_s)::BIGINT), TRUE
+            ) AS is_silent
+            FROM (
+                SELECT *, max(interval_s) FILTER (job = 'daemon') OVER (PARTITION BY source) AS report_s
+                FROM reported
+            )
         )
         SELECT source, job,
             CASE
-                WHEN newest_at < $end - to_seconds({SILENT_S}) OR newest_at IS NULL THEN 'silent'
+                WHEN coalesce(is_silent, TRUE) THEN 'silent'
                 WHEN told.state = 'failing' THEN 'failing'
                 WHEN coalesce(last_success_at, oldest_at)
                     < newest_at - to_seconds(({LATE_INTERVALS} * interval_s)::BIGINT + 1)
                     THEN 'late'
                 ELSE 'ok'
             END AS state,
-            CASE WHEN newest_at < $end - to_seconds({SILENT_S}) THEN newest_at ELSE told.since_at END
-                AS since_at,
+            CASE WHEN is_silent THEN newest_at ELSE told.since_at END AS since_at,
             told.text, interval_s, newest_at, last_success_at,
             coalesce(runs, 0)::BIGINT AS runs, coalesce(errors, 0)::BIGINT AS errors,
             coalesce(missed, 0)::BIGINT AS missed, lag_max_ms, run_max_ms
-        FROM reported FULL JOIN told USING (source, job)
+        FROM heard FULL JOIN told USING (source, job)
         """,
         asked.values(),
         order="state = 'ok', source, job",
