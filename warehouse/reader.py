@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EXPORTS_AT_ONCE = 2
 ROWS_PER_BLOCK = 50_000
+INTERRUPT_EVERY_S = 0.02
 
 
 class Reader:
@@ -100,16 +101,26 @@ class Reader:
 
     @contextmanager
     def _interrupted_at(self, until: float) -> Iterator[DuckDBPyConnection]:
-        """A connection whose statement is interrupted when its time is over."""
+        """A connection whose statement is interrupted when its time is over.
+
+        An interrupt is lost on a connection that runs nothing yet, so it is repeated until the end.
+        """
         connection = self._store.cursor()
-        timer = threading.Timer(max(0.0, until - time.monotonic()), connection.interrupt)
-        timer.daemon = True
-        timer.start()
+        ended = threading.Event()
+
+        def watch() -> None:
+            wait_s = max(0.0, until - time.monotonic())
+            while not ended.wait(wait_s):
+                connection.interrupt()
+                wait_s = INTERRUPT_EVERY_S
+
+        watcher = threading.Thread(target=watch, name="deadline", daemon=True)
+        watcher.start()
         try:
             yield connection
         finally:
-            timer.cancel()
-            timer.join()
+            ended.set()
+            watcher.join()
             connection.close()
 
 

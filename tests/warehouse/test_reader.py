@@ -29,6 +29,12 @@ def test_a_statement_past_its_deadline_is_interrupted_and_the_slot_is_free_again
     assert reader.answer(Statement("SELECT 1 AS one")).to_pylist() == [{"one": 1}]
 
 
+def test_a_deadline_that_passes_before_the_statement_starts_is_not_lost(store: Store) -> None:
+    reader = Reader(store, deadline_s=1e-6, row_cap=10, slots=1)
+    with pytest.raises(DeadlineError):
+        reader.answer(ENDLESS)
+
+
 def test_waiting_for_a_slot_counts_towards_the_deadline(store: Store) -> None:
     reader = Reader(store, deadline_s=1.0, row_cap=10, slots=1)
 
