@@ -46,6 +46,69 @@ def test_errors_are_counted_by_class(put: Put, ask: Ask, at: datetime) -> None:
     }
 
 
+def test_endpoints_are_ok_failing_flaky_or_gone(put: Put, ask: Ask) -> None:
+    end = now()
+    start = end - timedelta(minutes=10)
+    good, bad = {"ms": 5.0}, {"outcome": Outcome.BAD_STATUS, "status": 500, "ms": 5.0}
+
+    def history(endpoint: str, newest_s: float, *outcomes: dict[str, object]) -> list[Attempt]:
+        oldest = end - timedelta(seconds=newest_s + 5 * (len(outcomes) - 1))
+        return [
+            attempt(oldest + timedelta(seconds=5 * number), endpoint=endpoint, status=200, **outcome)  # type: ignore[arg-type]
+            if "status" not in outcome
+            else attempt(oldest + timedelta(seconds=5 * number), endpoint=endpoint, **outcome)  # type: ignore[arg-type]
+            for number, outcome in enumerate(outcomes)
+        ]
+
+    send(
+        put,
+        attempts=(
+            *history("well", 1, *[good] * 30),
+            *history("down", 1, good, bad, good, bad, bad, bad),
+            *history("never", 1, bad, bad),
+            *history("shaky", 1, *[good, bad] * 5, good),
+            *history("healed", 1, *[bad] * 10, *[good] * 20),
+            *history("removed", 300, good, bad),
+        ),
+    )
+    rows = {row["endpoint"]: row for row in ask("endpoint_states", start=start, end=end).to_pylist()}
+    assert {endpoint: row["state"] for endpoint, row in rows.items()} == {
+        "well": "ok",
+        "down": "failing",
+        "never": "failing",
+        "shaky": "flaky",
+        "healed": "ok",
+        "removed": "gone",
+    }
+    assert rows["down"]["since_at"] == end - timedelta(seconds=11)
+    assert rows["never"]["since_at"] == end - timedelta(seconds=6)
+    assert (rows["down"]["last_outcome"], rows["down"]["last_status"]) == ("bad_status", 500)
+    assert (rows["shaky"]["recent_attempts"], rows["shaky"]["recent_errors"]) == (11, 5)
+    assert (rows["healed"]["recent_attempts"], rows["healed"]["recent_errors"]) == (20, 0)
+    assert rows["well"]["since_at"] is None
+
+
+def test_skipped_probes_are_counted_beside_n(put: Put, ask: Ask, at: datetime) -> None:
+    def gap(job: str, missed: int, seconds: float = 0) -> Gap:
+        begin = at + timedelta(seconds=seconds)
+        return Gap(at=begin, until=begin, job=job, reason=GapReason.OVERLAP, missed=missed)
+
+    send(
+        put,
+        attempts=(attempt(at), attempt(at, endpoint="other")),
+        gaps=(
+            gap("probe shop GET /", 3),
+            gap("probe shop GET /", 4, 1),
+            gap("probe shop GET /", 100, -600),
+            gap("host box", 5),
+        ),
+    )
+    rows = {row["endpoint"]: row for row in ask("latency_summary", start=at, end=now()).to_pylist()}
+    assert (rows["GET /"]["skipped"], rows["other"]["skipped"]) == (7, 0)
+    (merged,) = ask("latency_summary", start=at, end=now(), merged=True).to_pylist()
+    assert (merged["attempts"], merged["skipped"]) == (2, 7)
+
+
 def test_phase_means_add_up_to_the_mean_total(put: Put, ask: Ask, at: datetime) -> None:
     chance = random.Random(3)
     sent = []

@@ -11,6 +11,7 @@ QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
     for question in (
         latency.percentile_trend,
         latency.latency_summary,
+        latency.endpoint_states,
         latency.errors_by_class,
         latency.phase_breakdown,
         latency.latency_heatmap,

@@ -23,6 +23,8 @@ CENSORED = 4_294_967_296
 """Added to a timeout's deadline (µs), so that it ranks above every measured answer, which fits 32 bits."""
 
 HEATMAP_BUCKETS = 120
+RECENT_ATTEMPTS = 20
+GONE_S = 120
 BANDS_PER_DOUBLING = 2
 
 CHOSEN = f"""
@@ -117,7 +119,11 @@ def percentile_trend(asked: PercentileTrend) -> Statement:
 
 
 def latency_summary(asked: EndpointSummary) -> Statement:
-    """Percentiles, errors and the last outcome of the whole window, per endpoint or pooled."""
+    """Percentiles, errors and the last outcome of the whole window, per endpoint or pooled.
+
+    `skipped` counts the probes that were due and did not happen: what they would have met is not in the
+    other numbers.
+    """
     by = "0" if asked.merged else "series_id"
     return Statement(
         f"""
@@ -128,13 +134,62 @@ def latency_summary(asked: EndpointSummary) -> Statement:
                 arg_max(outcome, ts) AS last_outcome, arg_max_null(status, ts) AS last_status
             FROM ranked
             GROUP BY 1
+        ),
+        skipped AS (
+            SELECT {by} AS series_id, sum(missed)::BIGINT AS skipped
+            FROM gap JOIN chosen ON job = 'probe ' || target || ' ' || endpoint
+            WHERE ts < $end AND until_ts >= $start
+            GROUP BY 1
         )
-        SELECT target, endpoint, attempts, n, timeouts, errors, {PERCENTILES},
-            errors / attempts AS error_ratio, last_at, last_outcome, last_status
-        FROM grouped LEFT JOIN chosen USING (series_id)
+        SELECT target, endpoint, attempts, n, timeouts, errors, coalesce(skipped, 0) AS skipped,
+            {PERCENTILES}, errors / attempts AS error_ratio, last_at, last_outcome, last_status
+        FROM grouped LEFT JOIN chosen USING (series_id) LEFT JOIN skipped USING (series_id)
         """,
         asked.values(target=asked.target, endpoint=asked.endpoint),
         order="p95_above DESC, p95_ms DESC NULLS LAST, target, endpoint",
+    )
+
+
+def endpoint_states(asked: Endpoints) -> Statement:
+    """How each endpoint does at the window's end, from its own attempts.
+
+    `failing`: the last attempt failed; `since_at` is the first failure after the last success.
+    `flaky`: the last one was ok, and a fifth or more of the recent ones failed. `gone`: no attempt for
+    three times the usual pause between two; probably it is no longer configured. Otherwise `ok`.
+    """
+    return Statement(
+        f"""
+        WITH chosen AS ({CHOSEN}),
+        ranked AS (
+            SELECT ts, series_id, outcome, status,
+                row_number() OVER (PARTITION BY series_id ORDER BY ts DESC) AS back,
+                max(ts) FILTER (outcome = 'ok') OVER (PARTITION BY series_id) AS last_ok_at
+            FROM attempt
+            WHERE {IN_WINDOW} AND series_id IN (SELECT series_id FROM chosen)
+        ),
+        judged AS (
+            SELECT series_id, max(ts) AS last_at, arg_max(outcome, ts) AS last_outcome,
+                arg_max_null(status, ts) AS last_status,
+                min(ts) FILTER (last_ok_at IS NULL OR ts > last_ok_at) AS failed_at,
+                count(*) FILTER (back <= {RECENT_ATTEMPTS}) AS recent_attempts,
+                count(*) FILTER (back <= {RECENT_ATTEMPTS} AND outcome <> 'ok') AS recent_errors,
+                (max(ts) - min(ts)) / greatest(count(*) - 1, 1) AS usual_pause
+            FROM ranked
+            GROUP BY series_id
+        )
+        SELECT target, endpoint,
+            CASE
+                WHEN last_at < $end - greatest(3 * usual_pause, INTERVAL {GONE_S} SECOND) THEN 'gone'
+                WHEN last_outcome <> 'ok' THEN 'failing'
+                WHEN recent_attempts >= 5 AND recent_errors * 5 >= recent_attempts THEN 'flaky'
+                ELSE 'ok'
+            END AS state,
+            CASE WHEN last_outcome <> 'ok' THEN failed_at END AS since_at,
+            last_at, last_outcome, last_status, recent_attempts, recent_errors
+        FROM judged JOIN chosen USING (series_id)
+        """,
+        asked.values(target=asked.target, endpoint=asked.endpoint),
+        order="target, endpoint",
     )
 
 
