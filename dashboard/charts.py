@@ -53,6 +53,18 @@ def percentile_texts(rows: pl.DataFrame, percentile: int) -> list[str]:
     return texts
 
 
+def few(rows: pl.DataFrame, percentiles: Sequence[int] = PERCENTILES) -> str:
+    """Which percentiles most buckets hold too few attempts for; empty when there are enough."""
+    usual = rows.filter(pl.col("n") > 0)["n"].median()
+    if not isinstance(usual, float):
+        return ""
+    wanting = [f"p{p} (wants {fmt.MIN_N[p]})" for p in percentiles if usual < fmt.MIN_N[p]]
+    if not wanting:
+        return ""
+    told = f"Most points stand on n = {fmt.count(usual)} attempts or fewer: too few for "
+    return f"{told}{' and '.join(wanting)}, which there is the slowest of them."
+
+
 def latency(
     stage: Stage,
     rows: pl.DataFrame,

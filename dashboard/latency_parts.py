@@ -107,6 +107,7 @@ def endpoint_table(summary: pl.DataFrame, trends: pl.DataFrame | None, key: str)
         {
             "target": [row["target"] for row in listed],
             "endpoint": [row["endpoint"] for row in listed],
+            "open": ["Open"] * len(listed),
             "p95": [_told(row, 95) for row in listed],
             "bar": pl.Series([row["p95_ms"] for row in listed], dtype=pl.Float64),
             "trend": pl.Series(
@@ -116,7 +117,6 @@ def endpoint_table(summary: pl.DataFrame, trends: pl.DataFrame | None, key: str)
             "p99": [_told(row, 99) for row in listed],
             "errors": [f"{fmt.ratio(row['error_ratio'])} ({fmt.count(row['errors'])})" for row in listed],
             "n": [fmt.count(row["n"]) for row in listed],
-            "open": ["Open"] * len(listed),
         }
     )
     dropped = ["target"] if summary["target"].n_unique() == 1 else []

@@ -83,13 +83,15 @@ def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percent
                 if amount > charts.MOST_LINES
                 else ""
             )
-            panels.note(f"Drag to zoom; Back undoes. Grey: due and not measured.{hidden}")
+            few = charts.few(trends, [percentile])
+            panels.note(f"Drag to zoom; Back undoes. Grey: due and not measured.{hidden} {few}")
     with st.container(border=True):
         st.header("Probes of the chosen endpoints, pooled", anchor=False)
         before = page.frame(answers.get("merged_before"))
         drawn = charts.latency(scene.stage, merged, before, gaps)
         controls.chart(scene, drawn, "pooled", "p50, p95, p99 and maximum of the pooled probes over time")
-        panels.note("Percentiles of all attempts together: percentiles of endpoints are never averaged.")
+        pooled = "Percentiles of all attempts together: percentiles of endpoints are never averaged."
+        panels.note(f"{pooled} {charts.few(merged)}")
 
 
 def errors(scene: Scene, answer: data.Answer) -> None:

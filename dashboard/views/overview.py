@@ -69,7 +69,8 @@ def latency(scene: Scene, trend: pl.DataFrame, answers: page.Answers) -> None:
         drawn = charts.latency(scene.stage, trend, before, gaps)
         controls.chart(scene, drawn, "overview_latency", "p50, p95, p99 and maximum of all probes over time")
         panels.note(
-            "Percentiles of all attempts together, not means of percentiles. Drag to zoom; Back undoes."
+            "Percentiles of all attempts together, not means of percentiles. Drag to zoom; Back undoes. "
+            + charts.few(trend)
         )
 
 

@@ -87,6 +87,18 @@ def test_too_few_attempts_for_a_percentile_are_told(stage: Stage) -> None:
     assert "too few" not in drawn["p50"].customdata[0]
 
 
+def test_percentiles_that_stand_on_too_little_are_told_below_the_chart() -> None:
+    assert charts.few(trend([0, 1], n=18)) == (
+        "Most points stand on n = 18 attempts or fewer: "
+        "too few for p95 (wants 20) and p99 (wants 100), which there is the slowest of them."
+    )
+    assert "p95" not in charts.few(trend([0, 1], n=20))
+    assert charts.few(trend([0, 1], n=18), [50]) == ""
+    assert charts.few(trend([0], n=100)) == ""
+    assert charts.few(trend([0], n=0)) == ""
+    assert charts.few(trend([])) == ""
+
+
 def test_the_previous_window_lies_over_this_one(stage: Stage) -> None:
     before = trend([0, 1]).with_columns(pl.col("bucket_at") - timedelta(hours=1))
     drawn = traces(charts.latency(stage, trend([0, 1]), previous=before))
