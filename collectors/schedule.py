@@ -217,7 +217,8 @@ class Schedule:
         if due is not None and due.count > happened:
             missed = due.count - happened
             self._ledger.missed(name, missed)
-            self._record([_gap(name, due.at, max(due.at, self._wall()), reason, missed)])
+            uncovered = timedelta(seconds=missed * self._jobs[name].interval_s)
+            self._record([_gap(name, due.at, due.at + uncovered, reason, missed)])
 
 
 def spread(intervals: Sequence[float]) -> list[float]:
