@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Any
 
 from warehouse.fields import SECRET_WORDS
@@ -13,6 +14,39 @@ HIDDEN = " (not shown)"
 
 MESSAGE = re.compile(r"^(?:Input|String|Tuple|List|Value) should (be|have|match)")
 """How pydantic begins to say what it expects."""
+
+EXPECTED = {
+    "path_type": "a path",
+    "string_type": "a string",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "mapping_type": "a table",
+    "model_type": "a table",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of a sane size",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+}
+"""What pydantic's types of fault say was expected, in TOML's words."""
+
+TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+"""Where tomllib says that the text stops being TOML."""
+
+
+def describe_syntax(file: Path, text: str, error: TOMLDecodeError) -> str:
+    """What keeps the text from being TOML, in one line: file, line, what is wrong."""
+    told = str(error)
+    place = TOML_PLACE.search(told)
+    if place is None:
+        return f"{file}: expected TOML, {told}"
+    line = f"line {place[1]}, column {place[2]}" if place[1] else f"line {len(text.splitlines())}, the last"
+    told = told[: place.start()]
+    return f"{file}: {line}: expected TOML, {told[:1].lower()}{told[1:]}"
 
 
 def is_echo(fault: Any) -> bool:
@@ -36,6 +70,8 @@ def describe(file: Path, origins: Mapping[tuple[str, ...], str], fault: Any) -> 
         told = fault["msg"].removeprefix("Value error, ")
         given = _shorten(fault["input"], key)
         told = told if "given" in told or given.endswith(HIDDEN) else f"{told}, given {given}"
+    elif fault["type"] in EXPECTED:
+        told = f"expected {EXPECTED[fault['type']]}, given {_shorten(fault['input'], key)}"
     else:
         told = f"{MESSAGE.sub(_expected, fault['msg'])}, given {_shorten(fault['input'], key)}"
     return f"{where}: {key or 'the whole file'}: {told}"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from warehouse.errors import ConfigurationError
-from warehouse.faults import describe, is_echo
+from warehouse.faults import describe, describe_syntax, is_echo
 from warehouse.fields import ConfigPath, Port, Seconds, Secret, Section, Url, refuse_repeats
 from warehouse.model import Name
 from warehouse.targets import EndpointSettings, HostSettings, TargetSettings
@@ -175,7 +175,7 @@ def parse(text: str, file: Path, environment: Mapping[str, str], *, thorough: bo
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError([f"{file}: expected TOML, {error}"]) from None
+        raise ConfigurationError([describe_syntax(file, text, error)]) from None
     except (ValueError, RecursionError):
         raise ConfigurationError([f"{file}: expected TOML with numbers and nesting of a sane size"]) from None
     origins = _override(document, environment)

@@ -83,13 +83,13 @@ def test_every_problem_is_told_at_once_with_key_expected_and_given() -> None:
         "target[1].url: expected an address such as https://api.example.com, given 'ftp://a'",
         "target[1]: expected each name once, given more than once: GET /",
         "target[2].endpoint: expected at least one, given none",
-        "target[2].headers.Accept: expected a valid string, given an integer (not shown)",
+        "target[2].headers.Accept: expected a string, given an integer (not shown)",
         "target[3].endpoint: expected a value, given nothing",
         "target[3].name: expected a value, given nothing",
         "target[3].url: expected a value, given nothing",
         "the whole file: expected a port of its own for each part, given 8000, 8000",
         "warehouse.port: expected less than or equal to 65535, given 99999",
-        "warehouse.row_cap: expected a valid integer, unable to parse string as an integer, given 'many'",
+        "warehouse.row_cap: expected a whole number, given 'many'",
     ]
 
 
@@ -111,7 +111,16 @@ def test_every_problem_is_told_at_once_with_key_expected_and_given() -> None:
         ('[collectors]\ntoken = { env = "A", file = "b" }', "expected either { env"),
         ("[collectors]\nflush_s = nan", "collectors.flush_s: expected"),
         ("[warehouse]\ndeadline_s = inf", "warehouse.deadline_s: expected"),
-        ("host = 1", "host: expected a valid dictionary"),
+        ("host = 1", "host: expected a table, given 1"),
+        ("target = 1", "target: expected a list, given 1"),
+        ("data_dir = 1", "data_dir: expected a path, given 1"),
+        ("[warehouse]\nport = 1.5", "warehouse.port: expected a whole number, given 1.5"),
+        ("[collectors]\nflush_s = 'x'", "collectors.flush_s: expected a number, given 'x'"),
+        ("[demo]\nenabled = 'x'", "demo.enabled: expected true or false, given 'x'"),
+        ("[demo]\nenabled = []", "demo.enabled: expected true or false, given a list"),
+        (ONE_TARGET + "expect_json = 1", "expect_json: expected a table, given 1"),
+        ("a = 1\na = 2\n", "line 2, column 6: expected TOML, cannot overwrite a value"),
+        ("a = 1\nb = [1,", "line 2, the last: expected TOML, invalid value"),
     ],
 )
 def test_a_problem_is_told(text: str, problem: str) -> None:
