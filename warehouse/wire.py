@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
@@ -131,9 +130,7 @@ def unpack_arrow(batch_id: str, body: bytes) -> tuple[str, dict[str, pa.Table]]:
 def unpack_json(body: bytes) -> tuple[str, str | None, dict[str, pa.Table]]:
     """Read a JSON batch. Raises InvalidInputError naming the field."""
     try:
-        batch = Batch.model_validate(orjson.loads(body))
-    except orjson.JSONDecodeError as error:
-        raise InvalidInputError(f"not JSON: {error}", field="body") from None
+        batch = Batch.model_validate_json(body)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in fault["loc"]) or "body"

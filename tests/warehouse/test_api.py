@@ -148,7 +148,8 @@ def test_a_bad_row_is_named_and_nothing_of_its_batch_is_stored(
 def test_nan_and_infinity_are_refused_in_json_and_in_arrow(post: Any, collect: Client) -> None:
     text = json.dumps({"batch_id": fresh_id(), "samples": [row(value=0.125)]})
     for word in ("NaN", "Infinity", "-Infinity", "1e999"):
-        assert post(text.replace("0.125", word).encode()).status_code == 422
+        answer = post(text.replace("0.125", word).encode())
+        assert (answer.status_code, answer.json()["error"]["field"]) == (422, "samples.0.value")
     batch = Batch.model_construct(
         batch_id=fresh_id(), samples=(sample().model_copy(update={"value": float("nan")}),)
     )
