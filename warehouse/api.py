@@ -249,5 +249,4 @@ async def _show_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
     field = ".".join(str(part) for part in fault["loc"][1:]) or "parameters"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return await _show_error(request, InvalidInputError(message, field=field))
+    return await _show_error(request, InvalidInputError(wire.in_words(fault), field=field))

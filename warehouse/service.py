@@ -31,7 +31,12 @@ class Warehouse:
         )
         self._schedule = BackgroundScheduler(timezone="UTC")
         self._schedule.add_job(
-            self.expire, "interval", seconds=RETENTION_EVERY_S, coalesce=True, next_run_time=now()
+            self.expire,
+            "interval",
+            seconds=RETENTION_EVERY_S,
+            coalesce=True,
+            misfire_grace_time=None,
+            next_run_time=now(),
         )
 
     def start(self) -> None:

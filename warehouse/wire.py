@@ -21,6 +21,7 @@ TABLE_KEY = b"table"
 
 _INSTANT = pa.timestamp("ms", "UTC")
 _MICROS = pa.uint32()
+_TEXT = (pa.string(), pa.large_string(), pa.string_view())
 
 SCHEMAS: Mapping[str, pa.Schema] = {
     "attempts": pa.schema(
@@ -134,7 +135,7 @@ def unpack_json(body: bytes) -> tuple[str, str | None, dict[str, pa.Table]]:
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(part) for part in fault["loc"]) or "body"
-        raise InvalidInputError(fault["msg"].removeprefix("Value error, "), field=field) from None
+        raise InvalidInputError(in_words(fault), field=field) from None
     return batch.batch_id, batch.source, _tables(batch)
 
 
@@ -152,6 +153,12 @@ def check(batch_id: str, source: str, tables: Mapping[str, pa.Table], at: dateti
     _check_samples(complete["samples"])
     _refuse(complete["gaps"], "gaps", "missed", pc.less(complete["gaps"]["missed"], 1), "expected 1 or more")
     return Incoming(batch_id, source, complete)
+
+
+def in_words(fault: Mapping[str, Any]) -> str:
+    """What a validator objects to, said to whoever sent it."""
+    known = {"extra_forbidden": "no such field", "missing": "expected a value, given nothing"}
+    return known.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _tables(batch: Batch) -> dict[str, pa.Table]:
@@ -208,7 +215,7 @@ def _convert(kind: str, field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedA
         (pa.types.is_timestamp(field.type) and pa.types.is_timestamp(given) and given.tz is not None)
         or (pa.types.is_integer(field.type) and pa.types.is_integer(given))
         or (pa.types.is_floating(field.type) and (pa.types.is_floating(given) or pa.types.is_integer(given)))
-        or (pa.types.is_string(field.type) and _is_text(given))
+        or (pa.types.is_string(field.type) and given in _TEXT)
         or pa.types.is_null(given)
     )
     name = f"{kind}.{field.name}"
