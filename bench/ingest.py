@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from bench.report import Section, nearest_rank, spread
 from bench.service import scratch, warehouse, write_config
-from warehouse import wire
+from warehouse import checks, wire
 from warehouse.client import Client, pack
 from warehouse.model import Attempt, Batch, Outcome, now
 from warehouse.store import Store
@@ -33,7 +33,7 @@ def measure() -> Section:
                     batch_id, body = _body(size)
                     began = time.perf_counter()
                     _, tables = wire.unpack_arrow(batch_id, body)
-                    store_batch(connection, wire.check(batch_id, "local", tables, now()))
+                    store_batch(connection, checks.check(batch_id, "local", tables, now()))
                     middle = time.perf_counter()
                     assert client.send(batch_id, body).stored
                     through.append((time.perf_counter() - middle) * 1000)

@@ -18,7 +18,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import Field, create_model
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from warehouse import VERSION, wire
+from warehouse import VERSION, checks, wire
 from warehouse.errors import InvalidInputError, NotAllowedError, PerfhouseError, RefusedError
 from warehouse.export import MEDIA_TYPES, Format, format_of, render, render_blocks
 from warehouse.model import Receipt, now
@@ -119,7 +119,7 @@ async def _read_body(request: Request, most_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def _unpack(request: Request, body: bytes, token: Token) -> wire.Incoming:
+def _unpack(request: Request, body: bytes, token: Token) -> checks.Incoming:
     media = request.headers.get("content-type", "").partition(";")[0].strip()
     source: str | None
     if media == wire.ARROW:
@@ -140,7 +140,7 @@ def _unpack(request: Request, body: bytes, token: Token) -> wire.Incoming:
             f"It may send for: {', '.join(token.sources) or 'none'}.",
             status=403,
         )
-    return wire.check(batch_id, source, tables, now())
+    return checks.check(batch_id, source, tables, now())
 
 
 def _question_routes(warehouse: Warehouse) -> APIRouter:

@@ -1,11 +1,10 @@
-"""A batch as bytes: Arrow streams or JSON in, checked Arrow tables out."""
+"""A batch as bytes and as Arrow tables: Arrow streams or JSON, either way."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from warehouse.errors import InvalidInputError
-from warehouse.model import MAX_FUTURE, MAX_PAST, MAX_US, Batch, GapReason, JobState, Outcome
+from warehouse.model import Batch
 
 ARROW = "application/vnd.apache.arrow.stream"
 TABLE_KEY = b"table"
@@ -74,28 +73,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 }
 """The columns of each kind of row, in order."""
 
-_CHOICES: Mapping[str, frozenset[str]] = {
-    "outcome": frozenset(Outcome),
-    "reason": frozenset(GapReason),
-    "state": frozenset(JobState),
-    "direction": frozenset({"lower", "higher"}),
-}
-_MAY_BE_EMPTY = frozenset({"object", "unit", "text"})
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BATCH_ID = re.compile(r"[A-Za-z0-9_.:-]{8,100}")
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """A batch that may be stored: every table checked and in its schema's shape."""
-
-    batch_id: str
-    source: str
-    tables: Mapping[str, pa.Table]
-
-    def rows(self, kind: str) -> int:
-        """Rows of one kind."""
-        return int(self.tables[kind].num_rows)
 
 
 def pack(batch: Batch) -> bytes:
@@ -137,22 +115,6 @@ def unpack_json(body: bytes) -> tuple[str, str | None, dict[str, pa.Table]]:
         field = ".".join(str(part) for part in fault["loc"]) or "body"
         raise InvalidInputError(in_words(fault), field=field) from None
     return batch.batch_id, batch.source, _tables(batch)
-
-
-def check(batch_id: str, source: str, tables: Mapping[str, pa.Table], at: datetime) -> Incoming:
-    """Check what types cannot say. Raises InvalidInputError naming table, column and row."""
-    complete = {kind: tables.get(kind, schema.empty_table()) for kind, schema in SCHEMAS.items()}
-    for kind, table in complete.items():
-        for name in ("at", "until"):
-            if name in table.column_names:
-                _check_instants(kind, name, table, at)
-        for field in table.schema:
-            if pa.types.is_string(field.type):
-                _check_text(kind, field.name, table)
-    _check_attempts(complete["attempts"])
-    _check_samples(complete["samples"])
-    _refuse(complete["gaps"], "gaps", "missed", pc.less(complete["gaps"]["missed"], 1), "expected 1 or more")
-    return Incoming(batch_id, source, complete)
 
 
 def in_words(fault: Mapping[str, Any]) -> str:
@@ -228,77 +190,3 @@ def _convert(kind: str, field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedA
     if not field.nullable and converted.null_count:
         raise InvalidInputError("expected a value, given nothing", field=name)
     return converted
-
-
-def _is_text(given: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(given) or pa.types.is_large_string(given) or pa.types.is_string_view(given)
-    )
-
-
-def _check_instants(kind: str, name: str, table: pa.Table, at: datetime) -> None:
-    column = table[name]
-    early = pc.less(column, pa.scalar(at - MAX_PAST, _INSTANT))
-    late = pc.greater(column, pa.scalar(at + MAX_FUTURE, _INSTANT))
-    bounds = (
-        f"within {MAX_PAST.days} days before and 1 hour after the warehouse's clock ({at:%Y-%m-%dT%H:%M:%SZ})"
-    )
-    _refuse(table, kind, name, pc.or_(early, late), f"expected a time {bounds}")
-
-
-def _check_text(kind: str, name: str, table: pa.Table) -> None:
-    longest = 2000 if name == "text" else 200
-    for text in pc.unique(table[name]).to_pylist():
-        if text is None:
-            continue
-        problem = ""
-        if name in _CHOICES and text not in _CHOICES[name]:
-            problem = f"expected one of {', '.join(sorted(_CHOICES[name]))}"
-        elif not text and name not in _MAY_BE_EMPTY:
-            problem = "expected a name, given an empty one"
-        elif len(text) > longest:
-            problem = f"expected at most {longest} characters, given {len(text)}"
-        elif name != "text" and _CONTROL.search(text):
-            problem = "expected no control characters"
-        if problem:
-            _refuse(table, kind, name, pc.equal(table[name], text), problem)
-
-
-def _check_attempts(table: pa.Table) -> None:
-    unfinished = pc.is_null(table["total_us"])
-    ok = pc.equal(table["outcome"], Outcome.OK.value)
-    timed_out = pc.equal(table["outcome"], Outcome.TIMEOUT.value)
-    _refuse(table, "attempts", "total_us", pc.and_(ok, unfinished), "an ok attempt has a total")
-    _refuse(
-        table, "attempts", "total_us", pc.and_(timed_out, pc.invert(unfinished)), "a timeout has no total"
-    )
-    status = table["status"]
-    _refuse(
-        table,
-        "attempts",
-        "status",
-        pc.fill_null(pc.or_(pc.less(status, 100), pc.greater(status, 999)), fill_value=False),
-        "expected 100 to 999",
-    )
-    for name in ("dns_us", "connect_us", "tls_us", "first_byte_us", "total_us", "loop_lag_us", "deadline_us"):
-        too_long = pc.fill_null(pc.greater(table[name], MAX_US), fill_value=False)
-        _refuse(table, "attempts", name, too_long, f"expected at most {MAX_US}")
-    negative = pc.fill_null(pc.less(table["bytes"], 0), fill_value=False)
-    _refuse(table, "attempts", "bytes", negative, "expected 0 or more")
-
-
-def _check_samples(table: pa.Table) -> None:
-    value = table["value"]
-    infinite = pc.fill_null(pc.invert(pc.is_finite(value)), fill_value=False)
-    _refuse(table, "samples", "value", infinite, "expected a finite number")
-    ok = pc.equal(table["outcome"], Outcome.OK.value)
-    _refuse(table, "samples", "value", pc.and_(ok, pc.is_null(value)), "an ok sample has a value")
-    failed = pc.and_(pc.invert(ok), pc.is_valid(value))
-    _refuse(table, "samples", "value", failed, "a sample that is not ok has no value")
-
-
-def _refuse(table: pa.Table, kind: str, name: str, wrong: pa.ChunkedArray, problem: str) -> None:
-    """Refuse the batch when any row is wrong, naming the first one."""
-    row = pc.index(wrong, pa.scalar(value=True)).as_py()
-    if table.num_rows and row >= 0:
-        raise InvalidInputError(problem, field=f"{kind}.{row}.{name}")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 import duckdb
 import pyarrow as pa
 
+from warehouse.checks import Incoming
 from warehouse.errors import InvalidInputError, StorageError
 from warehouse.model import SERIES_PER_SOURCE, Receipt, now
-from warehouse.wire import Incoming
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

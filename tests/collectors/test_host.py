@@ -13,7 +13,7 @@ from collectors import resources
 from collectors.host import HostCollector
 from collectors.readings import METRICS
 from tests.collectors.ownproc import NET_HEAD, OwnProc
-from warehouse import wire
+from warehouse import checks, wire
 from warehouse.model import Batch, Outcome, Sample, now
 from warehouse.settings import HostSettings
 
@@ -83,7 +83,7 @@ def test_the_warehouse_takes_a_whole_sample() -> None:
     samples = host.collect()
     batch = Batch(batch_id="host-sample", source="local", samples=tuple(samples))
     batch_id, tables = wire.unpack_arrow(batch.batch_id, wire.pack(batch))
-    wire.check(batch_id, "local", tables, now())
+    checks.check(batch_id, "local", tables, now())
     assert {(sample.kind, sample.target) for sample in samples} == {("host", "box")}
     assert len({sample.at for sample in samples}) == 1
     series = [(sample.metric, sample.object) for sample in samples]

@@ -14,7 +14,7 @@ from tests.collectors.conftest import server_context
 from tests.collectors.probing import attempt
 from tests.servers.faulty import FaultyServer, running_faulty_server
 from tests.servers.ports import free_port
-from warehouse import wire
+from warehouse import checks, wire
 from warehouse.model import Attempt, Batch, Outcome, now
 from warehouse.settings import TargetSettings
 
@@ -119,5 +119,5 @@ def test_the_warehouse_takes_an_attempt_of_every_outcome(server: FaultyServer) -
     }
     batch = Batch(batch_id="every-outcome", source="local", attempts=tuple(made))
     _, tables = wire.unpack_arrow(batch.batch_id, wire.pack(batch))
-    wire.check(batch.batch_id, "local", tables, now())
+    checks.check(batch.batch_id, "local", tables, now())
     assert tables["attempts"].num_rows == len(made)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tests.servers.warehouse import WarehouseProcess, running_warehouse, write_config
-from warehouse import wire
+from warehouse import checks, wire
 from warehouse.model import Batch, Receipt, now
 from warehouse.questions import QUESTIONS
 from warehouse.reader import Reader
@@ -41,7 +41,7 @@ def put(writer: Writer) -> Callable[[Batch], Receipt]:
 
     def put(batch: Batch) -> Receipt:
         batch_id, tables = wire.unpack_arrow(batch.batch_id, wire.pack(batch))
-        return writer.ingest(wire.check(batch_id, batch.source or "local", tables, now())).result(30)
+        return writer.ingest(checks.check(batch_id, batch.source or "local", tables, now())).result(30)
 
     return put
 

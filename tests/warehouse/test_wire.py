@@ -11,9 +11,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.warehouse.records import attempt, sample
+from warehouse.checks import check
 from warehouse.errors import InvalidInputError
 from warehouse.model import MAX_US, Attempt, Batch, Event, Gap, GapReason, JobState, Outcome, Sample, now
-from warehouse.wire import SCHEMAS, check, pack, unpack_arrow, unpack_json
+from warehouse.wire import SCHEMAS, pack, unpack_arrow, unpack_json
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 names = st.text(string.printable[:95] + "äß漢🚀", min_size=1, max_size=200)
