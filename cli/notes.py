@@ -22,6 +22,7 @@ def notes(settings: Settings) -> list[str]:
         and urlsplit(target.url).hostname not in LOOPBACK
         and _secrets(target)
     ]
+    lines += [line for target in settings.target for line in _overlapping(target)]
     if settings.warehouse.host not in LOOPBACK:
         lines.append(
             f"warehouse.host: {settings.warehouse.host} is open to other machines without encryption;"
@@ -30,6 +31,19 @@ def notes(settings: Settings) -> list[str]:
     if not _writable(settings.data_dir):
         lines.append(f"data_dir: {settings.data_dir} cannot be written by the user who ran this check")
     return lines
+
+
+def _overlapping(target: TargetSettings) -> list[str]:
+    pauses = [
+        (endpoint.label, endpoint.deadline_s or target.deadline_s, endpoint.interval_s or target.interval_s)
+        for endpoint in target.endpoint
+    ]
+    return [
+        f"target {target.name}: {label} has a deadline_s of {deadline_s:g}, not below its interval_s of"
+        f" {interval_s:g}: an answer that hangs makes the next probes be skipped, so an outage is understated"
+        for label, deadline_s, interval_s in pauses
+        if deadline_s >= interval_s
+    ]
 
 
 def _secrets(target: TargetSettings) -> bool:

@@ -34,7 +34,7 @@ TARGET = """
 name = {name}
 url = {url}
 interval_s = 10                # how often each endpoint is probed
-deadline_s = 3                 # an answer that takes longer is a timeout
+deadline_s = 3                 # an answer that takes longer is a timeout; keep it below interval_s
 # Secrets are never written here, only where to find them:
 # headers = {{ Authorization = {{ env = "API_AUTHORIZATION" }} }}
 """

@@ -172,22 +172,6 @@ def test_up_with_a_wrong_configuration_starts_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_check_notes_what_may_surprise(tmp_path: Path) -> None:
-    config = tmp_path / "odd.toml"
-    config.write_text(
-        '[warehouse]\nhost = "0.0.0.0"\nport = 1\n[[target]]\nname = "a"\nurl = "http://far.example"\n'
-        'headers = { Authorization = { env = "SECRET" } }\nendpoint = [{ path = "/" }]\n'
-    )
-    done = perfhouse("check", config=config, SECRET="x")
-    assert done.returncode == 0
-    assert "warehouse.host: 0.0.0.0 is open to other machines" in done.stderr
-    assert "target a: its secret headers travel unencrypted" in done.stderr
-    config.write_text(f'data_dir = "{config}/data"')
-    done = perfhouse("check", config=config)
-    assert "nothing is watched" in done.stderr
-    assert f"data_dir: {config}/data cannot be written" in done.stderr
-
-
 def test_check_notes_a_taken_port(served: WarehouseProcess, tmp_path: Path) -> None:
     port = str(served.settings.warehouse.port)
     done = perfhouse("check", config=write_config(tmp_path), PERFHOUSE_WAREHOUSE__PORT=port)

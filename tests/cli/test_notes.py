@@ -1,0 +1,44 @@
+"""`check` notes what is right and may still surprise."""
+
+from pathlib import Path
+
+from tests.cli.running import ROOT, perfhouse
+
+
+def test_check_notes_a_deadline_that_is_not_below_the_interval(tmp_path: Path) -> None:
+    config = tmp_path / "slow.toml"
+    config.write_text(
+        '[[target]]\nname = "a"\nurl = "http://a"\ninterval_s = 2\ndeadline_s = 2\nendpoint = ['
+        '{ path = "/equal" }, { path = "/longer", deadline_s = 2.5 }, '
+        '{ path = "/shorter", deadline_s = 1.5 }, { path = "/rarer", interval_s = 5 }]\n'
+    )
+    told = [line for line in perfhouse("check", config=config).stderr.splitlines() if "understated" in line]
+    assert [line.partition(": an answer")[0] for line in told] == [
+        "note: target a: GET /equal has a deadline_s of 2, not below its interval_s of 2",
+        "note: target a: GET /longer has a deadline_s of 2.5, not below its interval_s of 2",
+    ]
+
+
+def test_what_we_deliver_has_deadlines_below_its_intervals(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    assert perfhouse("init", "--url", "https://api.example.com", config=own).returncode == 0
+    for config in (ROOT / "perfhouse.toml", own):
+        done = perfhouse("check", config=config)
+        assert done.returncode == 0
+        assert "understated" not in done.stderr
+
+
+def test_check_notes_what_may_surprise(tmp_path: Path) -> None:
+    config = tmp_path / "odd.toml"
+    config.write_text(
+        '[warehouse]\nhost = "0.0.0.0"\nport = 1\n[[target]]\nname = "a"\nurl = "http://far.example"\n'
+        'headers = { Authorization = { env = "SECRET" } }\nendpoint = [{ path = "/" }]\n'
+    )
+    done = perfhouse("check", config=config, SECRET="x")
+    assert done.returncode == 0
+    assert "warehouse.host: 0.0.0.0 is open to other machines" in done.stderr
+    assert "target a: its secret headers travel unencrypted" in done.stderr
+    config.write_text(f'data_dir = "{config}/data"')
+    done = perfhouse("check", config=config)
+    assert "nothing is watched" in done.stderr
+    assert f"data_dir: {config}/data cannot be written" in done.stderr
