@@ -104,6 +104,15 @@ def clock(instant: datetime | None, zone: tzinfo = UTC, *, seconds_too: bool = T
     return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S" if seconds_too else "%Y-%m-%d %H:%M")
 
 
+def time_of(instant: datetime | None, present: datetime, zone: tzinfo = UTC) -> str:
+    """The time of day in the reader's zone, with the date where it is not that of `present`."""
+    if instant is None:
+        return "never"
+    local = instant.astimezone(zone)
+    same_day = local.date() == present.astimezone(zone).date()
+    return local.strftime("%H:%M:%S") if same_day else clock(instant, zone)
+
+
 def window_text(start: datetime, end: datetime, zone: tzinfo) -> str:
     """From when to when, in the reader's zone, the date said once where it is one."""
     ours, theirs = start.astimezone(zone), end.astimezone(zone)

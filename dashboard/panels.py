@@ -21,6 +21,7 @@ STALE = timedelta(minutes=2)
 STATE_COLOUR: Mapping[str, Literal["green", "orange", "red", "gray"]] = {
     "ok": "green",
     "late": "orange",
+    "flaky": "orange",
     "warning": "orange",
     "failing": "red",
     "critical": "red",
@@ -29,6 +30,7 @@ STATE_COLOUR: Mapping[str, Literal["green", "orange", "red", "gray"]] = {
 STATE_ICON = {
     "ok": ":material/check_circle:",
     "late": ":material/schedule:",
+    "flaky": ":material/warning:",
     "warning": ":material/warning:",
     "failing": ":material/error:",
     "critical": ":material/error:",

@@ -55,7 +55,7 @@ def body(scene: Scene, answers: page.Answers) -> None:
     jobs = panels.rows(answers["jobs"], "Jobs")
     if jobs is not None:
         health.badges(jobs, None)
-        health.problems(scene, jobs, None)
+        health.show_problems(scene, jobs)
         with st.container(border=True):
             st.header("Jobs", anchor=False)
             stored.jobs(scene, jobs)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, controls, data, health, latency_parts, page, panels
+from dashboard import charts, controls, data, health, latency_parts, page, panels, problems
 from dashboard.controls import Scene
 from dashboard.data import question
+from dashboard.resource_charts import BANDS
 
 
 def questions(scene: Scene) -> dict[str, data.Question]:
@@ -19,6 +20,8 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "trend": question("percentile_trend", window, merged=True, buckets=scene.buckets),
         "trends": question("percentile_trend", window, buckets=latency_parts.SPARK_BUCKETS),
         "jobs": question("collector_jobs", scene.past),
+        "states": question("endpoint_states", problems.reach(scene)),
+        "load": question("host_trend", problems.load_window(scene), metric=list(BANDS), buckets=1),
         "gaps": question("gaps", window),
         "host_now": question("host_now", window),
         "host_trend": question(
@@ -35,8 +38,9 @@ def body(scene: Scene, answers: page.Answers) -> None:
     """Problems, cards, latency, endpoints, hosts."""
     summary = panels.rows(answers["summary"], "Endpoints")
     jobs = panels.rows(answers["jobs"], "Collectors")
-    health.badges(jobs, summary)
-    health.problems(scene, jobs, summary)
+    states = panels.rows(answers["states"], "States of the endpoints")
+    health.badges(jobs, states)
+    health.show_problems(scene, jobs, states, panels.rows(answers["load"], "Load of the hosts"))
     pooled, trend = (
         panels.rows(answers["pooled"], "Cards"),
         panels.rows(answers["trend"], "Latency over time"),

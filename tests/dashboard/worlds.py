@@ -195,6 +195,23 @@ def failing(client: Client) -> None:
     )
 
 
+def states(client: Client, present: datetime) -> None:
+    """One endpoint that is down, one flaky, one removed, one well; a host with a CPU at its limit."""
+    rows: list[Attempt | Sample | Gap | Event] = []
+    for step in range(8):
+        at = present - timedelta(seconds=75 - 10 * step)
+        down = Outcome.REFUSED if step >= 4 else Outcome.OK
+        rows.append(attempt(at, endpoint="GET /down", ms=None if step >= 4 else 5.0, outcome=down))
+        rows.append(attempt(at, endpoint="GET /shaky", ms=5.0 if step % 2 else None))
+        rows.append(attempt(at, endpoint="GET /well", ms=5.0))
+        rows.append(attempt(at - timedelta(minutes=5), endpoint="GET /removed", ms=5.0))
+        rows.append(sample(at, 0.97 if step else 0.96, target=HOST, metric="cpu_ratio", unit="ratio"))
+        rows.append(
+            sample(at, 1.0 if step == 7 else 0.5, target=HOST, metric="memory_used_ratio", unit="ratio")
+        )
+    send(client, *rows)
+
+
 def hostile(client: Client) -> None:
     """Names and texts that would be markup if they were let."""
     present = now()
