@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
+from cli.endpoints import endpoint_lines, endpoint_problems, endpoint_states
 from cli.parts import answers, dashboard_url, demo_url, sends_elsewhere
 from cli.presence import present
 from warehouse.client import Client
@@ -18,6 +20,7 @@ WINDOW = timedelta(hours=1)
 SPOOL_WINDOW = timedelta(minutes=15)
 JUST_STARTED = timedelta(minutes=2)
 SPOOL_METRICS = ("spool_batches", "spool_bytes", "spool_dropped_total", "spool_refused_total")
+DOES_NOT_ANSWER = "runs, does not answer"
 Report = dict[str, Any]
 
 
@@ -27,7 +30,7 @@ def look(settings: Settings) -> Report:
     `problems` holds a sentence for each thing that is not well; `healthy` says that there is none.
     """
     at = now()
-    report: Report = {"at": at, "error": None, "warehouse": None, "collectors": []}
+    report: Report = {"at": at, "error": None, "warehouse": None, "collectors": [], "endpoints": []}
     report |= {"failing_jobs": [], "gaps_last_hour": None}
     process = "collect" if sends_elsewhere(settings) else "cli"
     try:
@@ -51,6 +54,7 @@ def _ask(client: Client, report: Report) -> None:
     window = {"start": at - WINDOW, "end": at}
     storage = client.ask("storage")
     report["warehouse"]["rows"] = dict(zip(storage["table_name"], storage["rows"], strict=True))
+    report["endpoints"] = endpoint_states(client, **window)
     gaps = client.ask("gaps", **window)
     by_reason = gaps.group_by("reason").agg(pl.col("missed").sum()).sort("reason")
     report["gaps_last_hour"] = {
@@ -112,8 +116,11 @@ def _whole(value: float | None) -> int | None:
 
 
 def _parts(settings: Settings, warehouse: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Each part this configuration runs here: whether it answers, since when, and which process it is."""
-    doors = {}
+    """Each part this configuration runs here: whether it runs and answers, since when, in which process.
+
+    `answers` is None for a part without an address. Something else may answer in a part's place.
+    """
+    doors: dict[str, tuple[str, Callable[[], bool]]] = {}
     if not sends_elsewhere(settings):
         doors["warehouse"] = (settings.warehouse.url, lambda: warehouse is not None)
         if settings.demo.enabled:
@@ -122,17 +129,30 @@ def _parts(settings: Settings, warehouse: dict[str, Any] | None) -> list[dict[st
     parts = []
     for name in [*doors, "collect"]:
         presence = present(settings, name)
-        url, ask = doors.get(name, (None, lambda there=presence is not None: there))
-        running = ask()
-        since_at = presence.since_at if running and presence else None
-        pid = presence.pid if running and presence else None
-        parts.append({"name": name, "running": running, "since_at": since_at, "pid": pid, "url": url})
+        url, ask = doors.get(name, (None, None))
+        replies = ask() if ask else None
+        parts.append(
+            {
+                "name": name,
+                "running": bool(replies) or presence is not None,
+                "answers": replies,
+                "since_at": presence.since_at if presence else None,
+                "pid": presence.pid if presence else None,
+                "url": url,
+            }
+        )
     return parts
 
 
 def _problems(settings: Settings, report: Report) -> list[str]:
     """A sentence for each thing that is not well."""
-    problems = [f"{part['name']} is not running" for part in report["parts"] if not part["running"]]
+    problems = [
+        f"{part['name']} {DOES_NOT_ANSWER} (process {part['pid']})"
+        if part["running"]
+        else f"{part['name']} is not running"
+        for part in report["parts"]
+        if not part["running"] or part["answers"] is False
+    ]
     if report["error"] and (report["error"]["kind"] != "warehouse_away" or sends_elsewhere(settings)):
         problems.append(f"{report['error']['title']}: {report['error']['message']}")
     problems += [
@@ -145,6 +165,7 @@ def _problems(settings: Settings, report: Report) -> list[str]:
         problems.append(
             f"{job['job']} is {job['state']}{since}" + (f": {job['text']}" if job["text"] else "")
         )
+    problems += endpoint_problems(report["endpoints"], report["at"] - WINDOW)
     name = settings.collectors.name
     own = next(part for part in report["parts"] if part["name"] == "collect")
     long_up = own["since_at"] is not None and report["at"] - own["since_at"] > JUST_STARTED
@@ -166,10 +187,8 @@ def lines(report: Report) -> list[str]:
     """The report for people."""
     text = []
     for part in report["parts"]:
-        word = "running" if part["running"] else "NOT RUNNING"
-        since = f" since {part['since_at']:%Y-%m-%d %H:%M:%S} UTC" if part["since_at"] else ""
-        pid = f", process {part['pid']}" if part["pid"] else ""
-        text.append(f"{part['name']:<10} {word}{since}{pid}" + (f"  {part['url']}" if part["url"] else ""))
+        address = f"  {part['url']}" if part["url"] else ""
+        text.append(f"{part['name']:<10} {_part_words(part)}{address}")
     if report["warehouse"]:
         text += ["", *_warehouse_lines(report)]
     for each in report["collectors"]:
@@ -178,8 +197,18 @@ def lines(report: Report) -> list[str]:
         spool = "" if waiting is None else f", {waiting:,} batches wait in the spool"
         state = f"{each['jobs_ok']} of {each['jobs']} jobs ok, " if each["state"] == "ok" else ""
         text.append(f"collector  {each['source']}: {state}{fresh}{spool}")
+    text += endpoint_lines(report["endpoints"])
     text += ["", *(f"! {problem}" for problem in report["problems"])] if report["problems"] else []
     return [*text, report["error"]["hint"]] if report["error"] else text
+
+
+def _part_words(part: dict[str, Any]) -> str:
+    if not part["running"]:
+        return "NOT RUNNING"
+    if part["answers"] is False:
+        return f"{DOES_NOT_ANSWER} (process {part['pid']})"
+    since = f" since {part['since_at']:%Y-%m-%d %H:%M:%S} UTC" if part["since_at"] else ""
+    return f"running{since}" + (f", process {part['pid']}" if part["pid"] else "")
 
 
 def _warehouse_lines(report: Report) -> list[str]:

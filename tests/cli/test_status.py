@@ -23,7 +23,7 @@ from warehouse.model import Batch, Event, Gap, GapReason, JobState, Sample, now
 from warehouse.settings import Settings, load
 
 FIELDS = {"at", "healthy", "problems", "error", "parts", "warehouse", "collectors"}
-FIELDS |= {"failing_jobs", "gaps_last_hour"}
+FIELDS |= {"failing_jobs", "gaps_last_hour", "endpoints"}
 
 
 def health(at: datetime, source: str, job: str, **metrics: float) -> list[Sample]:
@@ -122,6 +122,7 @@ def test_each_trouble_is_a_problem_once(served: WarehouseProcess) -> None:
     assert "collector  here: 2 of 5 jobs ok, newest sample" in text
     assert "2 batches wait in the spool" in text
     assert "collector  gone: nothing measured yet" in text
+    assert "endpoints  1 of 1 answer as expected" in text
 
 
 def test_json_is_the_same_report(served: WarehouseProcess) -> None:
@@ -169,12 +170,26 @@ def test_a_remote_collector_asks_only_for_health(served: WarehouseProcess, tmp_p
     settings = load(config, {})
     with noted(settings, "collect"):
         report = look(settings)
-    assert [part["name"] for part in report["parts"]] == ["collect"]
+    assert [(part["name"], part["answers"]) for part in report["parts"]] == [("collect", None)]
     assert (report["healthy"], report["error"]) == (True, None)
     assert report["warehouse"]["rows"] is None
     assert "\n".join(lines(report)).startswith("collect    running since")
     config.write_text(config.read_text().replace(str(served.settings.warehouse.port), "1"))
     assert perfhouse("status", config=config).returncode == 69
+
+
+def test_a_part_that_lives_and_does_not_answer_is_told_as_that(tmp_path: Path) -> None:
+    config = write_config(tmp_path, "[demo]\nenabled = true\n")
+    settings = load(config, {})
+    with noted(settings, "demo"):
+        report = look(settings)
+        told = f"demo runs, does not answer (process {os.getpid()})"
+        assert told in report["problems"]
+        assert "demo is not running" not in report["problems"]
+        assert "demo       runs, does not answer (process" in "\n".join(lines(report))
+    (demo,) = (part for part in report["parts"] if part["name"] == "demo")
+    assert (demo["running"], demo["answers"], demo["pid"]) == (True, False, os.getpid())
+    assert "demo is not running" in look(settings)["problems"]
 
 
 @pytest.fixture
