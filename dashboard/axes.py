@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -142,6 +142,14 @@ def _marker_sizes(values: np.ndarray[Any, Any], *, few: bool) -> np.ndarray[Any,
     there = ~np.isnan(values)
     alone = there & ~np.r_[False, there[:-1]] & ~np.r_[there[1:], False]
     return np.where(alone, 5, 0) if alone.any() else None
+
+
+def gaps_of(gaps: pl.DataFrame | None, jobs: Collection[str] = (), *, kind: str = "") -> pl.DataFrame | None:
+    """The gaps of these jobs, or of every job of a kind: what others missed is not missing from a chart."""
+    if gaps is None:
+        return None
+    wanted = pl.col("job").str.starts_with(f"{kind} ") if kind else pl.col("job").is_in(list(jobs))
+    return gaps.filter(wanted)
 
 
 def shade_gaps(drawn: go.Figure, stage: Stage, gaps: pl.DataFrame | None) -> int:

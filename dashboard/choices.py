@@ -45,10 +45,16 @@ def chosen(known: pl.DataFrame) -> pl.DataFrame:
     return known
 
 
-def one(label: str, name: str, options: Sequence[str]) -> str:
-    """One of the options; the first when the address names none of them."""
+def probes(known: pl.DataFrame) -> list[str]:
+    """The jobs that probe the endpoints the address names."""
+    named = chosen(known).select("target", "endpoint").iter_rows()
+    return [f"probe {target} {endpoint}" for target, endpoint in named]
+
+
+def one(label: str, name: str, options: Sequence[str], default: str | None = None) -> str:
+    """One of the options; `default`, or else the first, when the address names none of them."""
     asked = controls.parameter(name) or ""
-    value = asked if asked in options else options[0]
+    value = asked if asked in options else default or options[0]
     if len(options) > 1:
         st.session_state[f"{name}_choice"] = value
         st.selectbox(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from dashboard import choices, controls, data, page, panels, processes, resource_charts
+from dashboard import choices, controls, data, host_parts, page, panels, processes, resource_charts
 from dashboard import format as fmt
+from dashboard.axes import gaps_of
 from dashboard.controls import Scene
 from dashboard.data import question
 from dashboard.resource_charts import BANDS
@@ -24,14 +25,16 @@ PANELS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 """Title, metrics, and the metric whose bands lie behind them."""
 
 METRICS = [metric for _, metrics, _ in PANELS for metric in metrics]
-HELD = {"memory_total_bytes": "memory", "cores": "cores", "swap_used_bytes": "swap used"}
 
 
 def chosen_host(known: data.Answer) -> str | None:
-    """The host the address names, or the first."""
-    names = known["host"].to_list() if isinstance(known, pl.DataFrame) else []
+    """The host the address names, or the one with the newest samples."""
+    if not isinstance(known, pl.DataFrame) or known.is_empty():
+        return None
     asked = controls.parameter("host")
-    return asked if asked in names else names[0] if names else None
+    if asked in known["host"].to_list():
+        return asked
+    return str(known.sort("newest_at", descending=True, nulls_last=True)["host"][0])
 
 
 def questions(scene: Scene) -> dict[str, data.Question]:
@@ -55,43 +58,28 @@ def body(scene: Scene, answers: page.Answers) -> None:
     if known.is_empty():
         panels.nothing_here(scene, "host samples", None)
         return
-    host = choices.one("Host", "host", known["host"].to_list())
+    names, asked = known["host"].to_list(), controls.parameter("host")
+    host = choices.one("Host", "host", names, default=chosen_host(known))
+    if asked and asked not in names:
+        st.warning(f"No host is called {fmt.plain(asked)}, so this is {fmt.plain(host)}.")
     trend, now = panels.rows(answers["trend"], "Resources"), panels.rows(answers["now"], "Newest samples")
     if now is not None and now.is_empty():
         panels.nothing_here(scene, "host samples", page.newest(known.filter(pl.col("host") == host)))
         return
     if now is not None:
-        summary(host, now)
+        host_parts.summary(host, now)
     if trend is not None and now is not None:
+        gaps = gaps_of(page.frame(answers["gaps"]), [f"host {host}"])
         with st.grid(2, min_column_width=320, gap="small"):
             for title, metrics, banded in PANELS:
                 with st.container(border=True, height="stretch"):
-                    resource(scene, answers, trend, now, title, metrics, banded)
+                    resource(scene, gaps, trend, now, title, metrics, banded)
     processes.show(answers["top"], now, host)
-
-
-def summary(host: str, now: pl.DataFrame) -> None:
-    """What the host is made of, and the state of the banded resources."""
-    plain = now.filter(pl.col("object") == "")
-    values = {
-        metric: (value, unit) for metric, value, unit in plain.select("metric", "value", "unit").iter_rows()
-    }
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for metric in ("cpu_ratio", "memory_used_ratio"):
-            value = values.get(metric, (None, ""))[0]
-            name = resource_charts.NAMES[metric]
-            panels.badge(f"{name} {fmt.ratio(value)}", BANDS[metric].state(value))
-        told = [
-            f"{fmt.quantity(values[key][0], values[key][1])} {words}"
-            for key, words in HELD.items()
-            if key in values
-        ]
-        st.caption(f"{fmt.plain(host)}: {', '.join(told)}")
 
 
 def resource(
     scene: Scene,
-    answers: page.Answers,
+    gaps: pl.DataFrame | None,
     trend: pl.DataFrame,
     now: pl.DataFrame,
     title: str,
@@ -106,7 +94,9 @@ def resource(
     )
     rows = trend.filter(pl.col("metric").is_in(metrics) & (pl.col("n") > 0))
     absent = now.filter(pl.col("metric").is_in(metrics) & (pl.col("outcome") == "not_measurable"))
-    if not absent.is_empty():
+    if "swap_used_ratio" in metrics and host_parts.without_swap(now):
+        panels.note("This host has no swap.")
+    elif not absent.is_empty():
         panels.note("Not measurable here: " + ", ".join(_words(row) for row in absent.to_dicts()))
     if rows.is_empty():
         if absent.is_empty():
@@ -115,7 +105,7 @@ def resource(
     # Averages hide spikes, so the maximum of each bucket lies beside them where there is one line to tell.
     spikes = rows.select("object").n_unique() == 1 and banded in metrics
     drawn = resource_charts.resource(
-        scene.stage, rows, band=band, spikes_of=banded if spikes else "", gaps=page.frame(answers["gaps"])
+        scene.stage, rows, band=band, spikes_of=banded if spikes else "", gaps=gaps
     )
     controls.chart(scene, drawn, f"host_{metrics[0]}", f"{title} over time")
     hidden = rows["object"].n_unique() - resource_charts.MOST_OBJECTS

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import charts, choices, controls, data, latency_parts, page, panels
 from dashboard import format as fmt
+from dashboard.axes import gaps_of
 from dashboard.controls import Scene
 from dashboard.data import question
 
@@ -69,7 +70,8 @@ def body(scene: Scene, answers: page.Answers) -> None:
 
 def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percentile: int) -> None:
     """One percentile per endpoint, and all percentiles of the pooled attempts."""
-    trends, gaps = panels.rows(answers["trends"], "Endpoints over time"), page.frame(answers["gaps"])
+    trends, known = panels.rows(answers["trends"], "Endpoints over time"), page.frame(answers["endpoints"])
+    gaps = gaps_of(page.frame(answers["gaps"]), [] if known is None else choices.probes(known))
     if trends is not None:
         with st.container(border=True):
             st.header(f"Probes p{percentile} per endpoint", anchor=False)
@@ -90,8 +92,7 @@ def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percent
         before = page.frame(answers.get("merged_before"))
         drawn = charts.latency(scene.stage, merged, before, gaps)
         controls.chart(scene, drawn, "pooled", "p50, p95, p99 and maximum of the pooled probes over time")
-        pooled = "Percentiles of all attempts together: percentiles of endpoints are never averaged."
-        panels.note(f"{pooled} {charts.few(merged)}")
+        panels.note(f"Percentiles of all attempts together, never means of percentiles. {charts.few(merged)}")
 
 
 def errors(scene: Scene, answer: data.Answer) -> None:

@@ -6,6 +6,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import charts, controls, data, health, latency_parts, page, panels, problems
+from dashboard.axes import gaps_of
 from dashboard.controls import Scene
 from dashboard.data import question
 from dashboard.resource_charts import BANDS
@@ -70,7 +71,7 @@ def latency(scene: Scene, trend: pl.DataFrame, answers: page.Answers) -> None:
     with st.container(border=True):
         st.header("API latency, all probed endpoints pooled", anchor=False)
         before, gaps = (page.frame(answers.get(name)) for name in ("trend_before", "gaps"))
-        drawn = charts.latency(scene.stage, trend, before, gaps)
+        drawn = charts.latency(scene.stage, trend, before, gaps_of(gaps, kind="probe"))
         controls.chart(scene, drawn, "overview_latency", "p50, p95, p99 and maximum of all probes over time")
         panels.note(
             "Percentiles of all attempts together, not means of percentiles. Drag to zoom; Back undoes. "

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -77,31 +76,6 @@ def test_overview_puts_problems_first(world: World, open_page: Open) -> None:
     assert said.index("host gone") < said.index("GET /broken") < said.index("GET /other")
     assert "expected 200, got 503" in said.replace("\\", "")
     assert "perfhouse" in said
-
-
-def test_an_endpoint_that_fails_says_since_when_and_what_to_do(tmp_path: Path, open_page: Open) -> None:
-    present = now().replace(microsecond=0)
-    with running_warehouse(tmp_path) as warehouse:
-        with warehouse.client("collect") as client:
-            worlds.states(client, present)
-        app = open_page(warehouse, range="15m")
-    assert not app.exception
-    down = app.error[0].value.replace("\\", "").replace("\u2060", "")
-    since = fmt.time_of(present - timedelta(seconds=35), present, ZoneInfo("Europe/Berlin"))
-    assert "**shop GET /down** fails (refused)" in down
-    assert f"since {since}" in down
-    assert "4 of 8 recent attempts failed. Nothing listens there" in down
-    assert "CPU is critical, 97 %" in down
-    assert "memory" not in down
-    assert app.error[0].proto.title == "2 problems"
-    assert app.warning[0].proto.title == "1 warning"
-    shaky = app.warning[0].value.replace("\\", "")
-    assert "**shop GET /shaky** is flaky: 4 of 8 recent attempts failed." in shaky
-    said = texts(app).replace("\\", "")
-    assert "probably no longer configured: **shop GET /removed**" in said
-    assert "1 endpoint failing" in said
-    assert "1 endpoint flaky" in said
-    assert "1/3 endpoints ok" in said
 
 
 def test_collectors_page_tells_what_fails(world: World, open_page: Open) -> None:

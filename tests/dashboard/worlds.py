@@ -212,6 +212,25 @@ def states(client: Client, present: datetime) -> None:
     send(client, *rows)
 
 
+def hosts(client: Client, present: datetime) -> None:
+    """A host that was left long ago, and one without swap that is sampled now; a minute of each missed."""
+    rows: list[Attempt | Sample | Gap | Event] = []
+    for name, age in (("aaa", timedelta(minutes=30)), ("zzz", timedelta())):
+        for step in range(60):
+            at = present - age - timedelta(seconds=5 * step)
+            rows.append(sample(at, 0.5, target=name))
+            rows.append(sample(at, 0.0, target=name, metric="swap_used_bytes", unit="bytes"))
+            rows.append(
+                sample(at, None, target=name, metric="swap_used_ratio", outcome=Outcome.NOT_MEASURABLE)
+            )
+    for job, minutes in (("host aaa", 8), ("host zzz", 6), ("probe shop GET /", 4), ("probe shop GET /b", 2)):
+        begin, reason = present - timedelta(minutes=minutes), GapReason.OVERLAP
+        rows.append(Gap(at=begin, until=begin + timedelta(minutes=1), job=job, reason=reason, missed=3))
+    for endpoint in ("GET /", "GET /b"):
+        rows += [attempt(present - timedelta(seconds=9 * step), endpoint=endpoint) for step in range(1, 9)]
+    send(client, *rows)
+
+
 def hostile(client: Client) -> None:
     """Names and texts that would be markup if they were let."""
     present = now()
