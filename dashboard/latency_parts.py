@@ -116,7 +116,7 @@ def endpoint_table(summary: pl.DataFrame, trends: pl.DataFrame | None, key: str)
             "p50": [_told(row, 50) for row in listed],
             "p99": [_told(row, 99) for row in listed],
             "errors": [f"{fmt.ratio(row['error_ratio'])} ({fmt.count(row['errors'])})" for row in listed],
-            "n": [fmt.count(row["n"]) for row in listed],
+            "n": [_counted(row) for row in listed],
         }
     )
     dropped = ["target"] if summary["target"].n_unique() == 1 else []
@@ -128,9 +128,15 @@ def endpoint_table(summary: pl.DataFrame, trends: pl.DataFrame | None, key: str)
         alt="Endpoints by p95 of their probes",
         column_config=_columns(top, key, shown),
     )
-    least = summary["n"].min()
+    least, told = summary["n"].min(), []
     if isinstance(least, int) and least < fmt.MIN_N[99]:
-        st.caption("\\* too few: p95 wants 20 attempts, p99 wants 100; below that it is the slowest of them.")
+        told.append(
+            "\\* too few: p95 wants 20 attempts, p99 wants 100; below that it is the slowest of them."
+        )
+    if summary["skipped"].sum():
+        told.append("Skipped: due and not made, so nothing here counts them. They understate an outage.")
+    if told:
+        st.caption(" ".join(told))
 
 
 def _columns(top: float, key: str, shown: pl.DataFrame) -> Any:
@@ -165,6 +171,12 @@ def _told(row: Row, percentile: int) -> str:
     value, above = row[f"p{percentile}_ms"], row[f"p{percentile}_above"]
     few = value is not None and fmt.too_few(row["n"], percentile)
     return fmt.duration_ms(value, above=bool(above)) + ("*" if few else "")
+
+
+def _counted(row: Row) -> str:
+    """`41`, and `41, 3 skipped` where probes were due and did not happen."""
+    skipped = f", {fmt.count(row['skipped'])} skipped" if row["skipped"] else ""
+    return f"{fmt.count(row['n'])}{skipped}"
 
 
 def _trends(trends: pl.DataFrame | None) -> dict[tuple[str, str], list[float]]:

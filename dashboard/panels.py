@@ -16,7 +16,7 @@ from dashboard.controls import Scene
 from dashboard.window import absolute
 from warehouse.errors import ConfigurationError, DeadlineError, PerfhouseError, TooManyRowsError
 
-KINDS = {"probe": "probes", "host": "host", "collector": "own health"}
+KINDS = {"probe": "probe", "host": "host sample", "collector": "own health"}
 STALE = timedelta(minutes=2)
 STATE_COLOUR: Mapping[str, Literal["green", "orange", "red", "gray"]] = {
     "ok": "green",
@@ -163,27 +163,31 @@ def cards(shown: Sequence[Card]) -> None:
 
 
 def footer(scene: Scene, freshness: data.Answer) -> None:
-    """The window with its zone, and the age of each collector's newest sample."""
+    """The window with its zone, and when each collector's newest sample was taken.
+
+    Clock times, which stay true on a page that is not drawn again.
+    """
     window = fmt.window_text(scene.window.start, scene.window.end, scene.zone)
     told = [f"Window {window} ({fmt.plain(scene.zone.key)}), {fmt.length(scene.window.span)}"]
     if scene.previous is not None:
         before = scene.previous
         told.append(f"compared with {fmt.window_text(before.start, before.end, scene.zone)}")
     if isinstance(freshness, pl.DataFrame):
-        told += _ages(freshness, scene.now)
+        told += _newest(freshness, scene)
+    told.append(f"as of {fmt.time_of(scene.now, scene.now, scene.zone)}")
     st.caption(" · ".join(told))
 
 
-def _ages(freshness: pl.DataFrame, present: datetime) -> list[str]:
-    """`local: probes 2 s ago, host 4 s ago`, one text a collector."""
+def _newest(freshness: pl.DataFrame, scene: Scene) -> list[str]:
+    """`local: newest probe 15:28:48, host sample 15:28:46`, one text a collector."""
     if freshness.is_empty():
         return ["no collector has sent anything yet"]
     texts = []
     for (source,), own in freshness.partition_by("source", as_dict=True, maintain_order=True).items():
         kinds = [
-            f"{KINDS.get(kind, kind)} {fmt.age(newest, present)}"
-            + (" :material/warning:" if newest is None or present - newest > STALE else "")
+            f"{KINDS.get(kind, kind)} {fmt.time_of(newest, scene.now, scene.zone)}"
+            + (" :material/warning:" if newest is None or scene.now - newest > STALE else "")
             for kind, newest in own.select("kind", "newest_at").iter_rows()
         ]
-        texts.append(f"{fmt.plain(source)}: {', '.join(kinds)}")
+        texts.append(f"{fmt.plain(source)}: newest {', '.join(kinds)}")
     return texts

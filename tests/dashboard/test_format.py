@@ -105,6 +105,13 @@ def test_ages_and_lengths() -> None:
     assert fmt.length(timedelta()) == "0 s"
 
 
+def test_times_of_the_day_have_a_date_where_it_is_another() -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    assert fmt.time_of(None, AT) == "never"
+    assert fmt.time_of(AT, AT + timedelta(hours=10), zone) == "13:00:00"
+    assert fmt.time_of(AT, AT + timedelta(hours=11), zone) == "2026-11-23 13:00:00"
+
+
 def test_instants_are_told_in_the_readers_zone() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     assert fmt.clock(AT, berlin) == "2026-11-23 13:00:00"

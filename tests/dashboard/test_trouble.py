@@ -93,3 +93,24 @@ def test_only_the_gaps_of_what_is_drawn_are_shaded(
     assert shades(open_page(warehouse, "latency", range="15m", endpoint="GET /b")) == [begin(2)]
     assert shades(open_page(warehouse, "latency", range="15m")) == [begin(4), begin(2)]
     assert shades(open_page(warehouse, range="15m")) == [begin(4), begin(2)]
+
+
+def test_probes_that_did_not_happen_stand_beside_n(
+    two_hosts: tuple[WarehouseProcess, datetime], open_page: Open
+) -> None:
+    app = open_page(two_hosts[0], range="15m")
+    assert app.dataframe[0].value["n"].to_list() == ["8, 3 skipped"] * 2
+    assert "understate an outage" in texts(app)
+
+
+def test_the_footer_tells_times_of_the_clock(
+    two_hosts: tuple[WarehouseProcess, datetime], open_page: Open
+) -> None:
+    warehouse, present = two_hosts
+    footer = open_page(warehouse, "hosts", range="15m").main.caption[-1].value
+    zone = ZoneInfo("Europe/Berlin")
+    sampled = fmt.time_of(present, now(), zone)
+    assert f"host sample {sampled}" in footer
+    assert f"probe {fmt.time_of(present - timedelta(seconds=9), now(), zone)}" in footer
+    assert " as of " in footer
+    assert " ago" not in footer
