@@ -15,6 +15,9 @@ from dashboard.panels import Card
 LATENCY_PAGE = "dashboard/views/latency.py"
 SPARK_BUCKETS = 40
 VERSUS = "vs previous"
+TARGET_WIDTH, ENDPOINT_WIDTH, NUMBER_WIDTH, ERRORS_WIDTH = 90, 230, 72, 90
+"""Pixels of the table's columns: together they fit a screen 1440 wide."""
+
 
 Row = Mapping[str, Any]
 Compared = tuple[float | None, str, str]
@@ -134,25 +137,35 @@ def endpoint_table(summary: pl.DataFrame, trends: pl.DataFrame | None, key: str)
             "\\* too few: p95 wants 20 attempts, p99 wants 100; below that it is the slowest of them."
         )
     if summary["skipped"].sum():
-        told.append("Skipped: due and not made, so nothing here counts them. They understate an outage.")
+        told.append(
+            "Skipped: due and not made, so no other number counts them; an outage looks smaller by them."
+        )
     if told:
         st.caption(" ".join(told))
 
 
 def _columns(top: float, key: str, shown: pl.DataFrame) -> Any:
     kinds = st.column_config
+    n_width = max(NUMBER_WIDTH, 30 + 6 * max((len(text) for text in shown["n"]), default=0))
     return {
-        "target": kinds.TextColumn("Target", width=90),
-        "endpoint": kinds.TextColumn("Endpoint", pinned=True, width=190),
-        "p95": kinds.TextColumn("p95", alignment="right"),
+        "target": kinds.TextColumn("Target", width=TARGET_WIDTH),
+        "endpoint": kinds.TextColumn("Endpoint", pinned=True, width=ENDPOINT_WIDTH),
+        "p95": kinds.TextColumn("p95", alignment="right", width=NUMBER_WIDTH),
         "bar": kinds.ProgressColumn("p95 share", format=" ", min_value=0, max_value=top, width="small"),
-        "trend": kinds.AreaChartColumn("p95 trend", y_min=0, width="small"),
-        "p50": kinds.TextColumn("p50", alignment="right"),
-        "p99": kinds.TextColumn("p99", alignment="right"),
-        "errors": kinds.TextColumn("Errors", alignment="right"),
-        "n": kinds.TextColumn("n", alignment="right", help="Attempts the percentiles stand on."),
+        "trend": kinds.AreaChartColumn("p95 trend", y_min=0, width=NUMBER_WIDTH),
+        "p50": kinds.TextColumn("p50", alignment="right", width=NUMBER_WIDTH),
+        "p99": kinds.TextColumn("p99", alignment="right", width=NUMBER_WIDTH),
+        "errors": kinds.TextColumn("Errors", alignment="right", width=ERRORS_WIDTH),
+        "n": kinds.TextColumn(
+            "n", alignment="right", width=n_width, help="Attempts the percentiles stand on."
+        ),
         "open": kinds.ButtonColumn(
-            "Details", type="tertiary", key=f"{key}_open", on_click=_open, args=(key, shown)
+            "Details",
+            type="tertiary",
+            key=f"{key}_open",
+            width=NUMBER_WIDTH,
+            on_click=_open,
+            args=(key, shown),
         ),
     }
 

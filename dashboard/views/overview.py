@@ -53,15 +53,11 @@ def body(scene: Scene, answers: page.Answers) -> None:
         before = latency_parts.first(answers.get("pooled_before"))
         panels.cards(latency_parts.cards(current, before, trend, compare=scene.previous is not None))
         latency(scene, trend, answers)
-    left, right = st.columns([3, 2])
     if summary is not None and len(summary):
-        with left.container(border=True):
+        with st.container(border=True):
             st.header("Endpoints by p95 of their probes", anchor=False)
-            trends = answers["trends"]
-            latency_parts.endpoint_table(
-                summary, trends if isinstance(trends, pl.DataFrame) else None, "by_p95"
-            )
-    with (right if summary is not None and len(summary) else st).container(border=True):
+            latency_parts.endpoint_table(summary, page.frame(answers["trends"]), "by_p95")
+    with st.container(border=True):
         st.header("Hosts", anchor=False)
         health.host_table(answers["host_now"], answers["host_trend"])
 

@@ -100,7 +100,7 @@ def test_probes_that_did_not_happen_stand_beside_n(
 ) -> None:
     app = open_page(two_hosts[0], range="15m")
     assert app.dataframe[0].value["n"].to_list() == ["8, 3 skipped"] * 2
-    assert "understate an outage" in texts(app)
+    assert "due and not made" in texts(app)
 
 
 def test_the_footer_tells_times_of_the_clock(
