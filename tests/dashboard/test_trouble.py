@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import format as fmt
+from dashboard import problems
+from dashboard.resource_charts import BANDS
 from tests.dashboard import worlds
 from tests.dashboard.conftest import Open, texts
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
-from warehouse.model import now
+from warehouse.model import Outcome, now
 
 
 def test_an_endpoint_that_fails_says_since_when_and_what_to_do(tmp_path: Path, open_page: Open) -> None:
@@ -114,3 +117,25 @@ def test_the_footer_tells_times_of_the_clock(
     assert f"probe {fmt.time_of(present - timedelta(seconds=9), now(), zone)}" in footer
     assert " as of " in footer
     assert " ago" not in footer
+
+
+def test_every_way_to_fail_has_its_advice() -> None:
+    ways = set(Outcome) - {Outcome.OK, Outcome.NOT_MEASURABLE}
+    assert ways == set(problems.OUTCOME_ADVICE)
+    assert set(problems.LOAD_ADVICE) == set(BANDS)
+
+
+def test_a_resource_is_judged_by_all_its_samples() -> None:
+    load = pl.DataFrame(
+        {
+            "host": ["box"] * 4,
+            "object": [""] * 4,
+            "metric": ["cpu_ratio", "cpu_ratio", "memory_used_ratio", "memory_used_ratio"],
+            "n": [1, 9, 5, 0],
+            "mean": [1.0, 0.5, 0.96, None],
+        }
+    )
+    assert problems.means(load)["mean"].to_list() == pytest.approx([0.55, 0.96])
+    (text,) = problems.of_hosts(load)
+    assert "memory is critical, 96 %" in text
+    assert problems.of_hosts(None) == problems.of_hosts(load.clear()) == []
