@@ -55,7 +55,8 @@ def measure() -> Section:
         f"""From the request (or the click on another range, 1 h to 6 h) until the script has run, nothing
 is stale and every chart is drawn. {ATTEMPTS:,} attempts of {ENDPOINTS} endpoints in the warehouse; {ROUNDS}
 visits of each page, each in a browser context without cache; median (middle half). Browser, dashboard and
-warehouse share the two cores.""",
+warehouse share the two cores. The warehouse holds attempts alone: Hosts and Collectors show that they have
+none.""",
         ("page", "cold", "after a change of the range"),
         rows,
     )

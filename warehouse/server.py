@@ -15,10 +15,14 @@ from warehouse.settings import Settings
 
 log = logging.getLogger(__name__)
 
+NICENESS = 10
+"""How far the warehouse steps back for others: a heavy query must not bend what collectors measure."""
+
 
 def run(settings: Settings) -> None:
     """Serve until told to stop. Raises AlreadyRunningError and the errors of Store."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    os.nice(max(0, NICENESS - os.nice(0)))
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     warehouse = Warehouse(settings)
     try:

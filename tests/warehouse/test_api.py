@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import polars as pl
+import psutil
 import pyarrow as pa
 import pytest
 
@@ -23,6 +24,7 @@ from warehouse.client import Client, pack
 from warehouse.errors import NotAllowedError, RefusedError, WarehouseAwayError
 from warehouse.model import Batch, Event, Gap, GapReason, JobState, now
 from warehouse.questions import QUESTIONS
+from warehouse.server import NICENESS
 
 _numbers = count()
 
@@ -72,6 +74,10 @@ def test_health_needs_no_token_and_tells_version_and_start(read: Client) -> None
     assert health["status"] == "ok"
     assert health["schema_version"] >= 1
     assert health["started_at"] <= now()
+
+
+def test_the_warehouse_steps_back_for_what_measures(served: WarehouseProcess) -> None:
+    assert psutil.Process(served.pid).nice() == NICENESS
 
 
 def test_json_batch_is_stored_once(post: Any, read: Client) -> None:
