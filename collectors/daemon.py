@@ -18,6 +18,7 @@ from collectors.record import DAEMON, Recorder, Row, lost_gap
 from collectors.schedule import Job, Schedule
 from collectors.shipper import Flusher, Sender, Shipper
 from collectors.spool import Entry, Spool
+from collectors.turns import ask_for_short_turns
 from warehouse.client import Client
 from warehouse.model import GapReason, now
 from warehouse.settings import Settings
@@ -41,6 +42,7 @@ def run(settings: Settings) -> None:
     # What it warns of is recorded as gaps; the text of a job's error may quote a secret.
     logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
     os.umask(0o077)
+    ask_for_short_turns(os.nice(0))
     if settings.collectors.token is not None:
         settings.collectors.token.reveal()
     daemon = Daemon(settings)
