@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 
@@ -25,6 +26,9 @@ from warehouse.settings import Settings
 
 log = logging.getLogger(__name__)
 
+SWITCH_S = 0.0005
+"""How long another thread may keep the interpreter from the loop; Python's own is 5 ms."""
+
 RUNS_END_S = 0.7
 FLUSH_ENDS_S = 0.7
 SHIPPING_ENDS_S = 0.4
@@ -43,6 +47,7 @@ def run(settings: Settings) -> None:
     logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
     os.umask(0o077)
     ask_for_short_turns(os.nice(0))
+    sys.setswitchinterval(SWITCH_S)
     if settings.collectors.token is not None:
         settings.collectors.token.reveal()
     daemon = Daemon(settings)
