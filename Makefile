@@ -90,4 +90,8 @@ tools:
 	missing=()
 	command -v chromium > /dev/null || missing+=(chromium)
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || missing+=(postgresql)
+	[ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server-core)
+	command -v redis-server > /dev/null || missing+=(redis-server)
+	command -v faketime > /dev/null || missing+=(faketime)
+	command -v strace > /dev/null || missing+=(strace)
 	if [ "$${#missing[@]}" != 0 ]; then packages "$${missing[@]}"; fi
