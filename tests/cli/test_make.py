@@ -119,13 +119,12 @@ def test_what_is_installed_is_installed_once_and_again_when_it_changes(machine: 
 
 
 def test_the_tests_say_which_programs_they_need(machine: Machine) -> None:
-    if list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
-        missing = "Missing here: chromium."
-    else:
-        missing = "Missing here: chromium postgresql."
+    postgresql = [] if list(Path("/usr/lib/postgresql").glob("*/bin/postgres")) else ["postgresql"]
+    mariadb = [] if Path("/usr/sbin/mariadbd").exists() else ["mariadb-server-core"]
+    missing = ["chromium", *postgresql, *mariadb, "redis-server", "faketime", "strace"]
     done = machine.make("tools")
     assert done.returncode != 0
-    assert missing in done.stderr
+    assert f"Missing here: {' '.join(missing)}." in done.stderr
 
 
 def test_continuous_integration_runs_make_test_and_nothing_else() -> None:
