@@ -147,8 +147,8 @@ def demo(context: typer.Context) -> None:
 
     settings = settings_of(context)
     note(settings, "demo")
-    folder = settings.data_dir / "demo"
-    command = [sys.executable, "-m", "demo", "--port", str(settings.demo.port), "--data-dir", str(folder)]
+    folder = str(settings.demo_dir)
+    command = [sys.executable, "-m", "demo", "--port", str(settings.demo.port), "--data-dir", folder]
     os.chdir(ROOT)
     os.execv(sys.executable, command)  # noqa: S606 - becomes the demo, which knows nothing of us
 

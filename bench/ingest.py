@@ -10,9 +10,9 @@ from bench.report import Section, nearest_rank, spread
 from bench.service import scratch, warehouse, write_config
 from warehouse import checks, wire
 from warehouse.client import Client, pack
+from warehouse.ingest import store_batch
 from warehouse.model import Attempt, Batch, Outcome, now
 from warehouse.store import Store
-from warehouse.writer import store_batch
 
 SIZES = (100, 1_000, 10_000)
 ROUNDS = 30

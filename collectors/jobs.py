@@ -1,4 +1,4 @@
-"""The jobs that the configuration asks for: a probe per endpoint, and the host."""
+"""The jobs that the configuration asks for: a probe per endpoint, the databases, and the host."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, count
 
+from collectors.databases import COLLECTORS, DatabaseCollector
 from collectors.host import HostCollector
 from collectors.names import clean_name
 from collectors.places import Flight
@@ -17,7 +18,7 @@ from collectors.probe import Prober
 from collectors.record import Row
 from collectors.schedule import Job
 from collectors.threads import in_thread
-from warehouse.settings import EndpointSettings, HostSettings, Settings, TargetSettings
+from warehouse.settings import DatabaseSettings, EndpointSettings, HostSettings, Settings, TargetSettings
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ async def open_jobs(settings: Settings, flight: Flight) -> AsyncIterator[list[Jo
     for settings_of_target in settings.target:
         target = _Target(settings_of_target, flight.places(), stack)
         jobs += [target.job(endpoint) for endpoint in settings_of_target.endpoint]
+    jobs += [
+        _database_job(database, stack) for database in settings.databases if database.engine in COLLECTORS
+    ]
     if settings.host is not None:
         jobs.append(_host_job(settings.host))
     try:
@@ -88,3 +92,13 @@ def _host_job(settings: HostSettings) -> Job:
         return await in_thread(collector.collect, "host")
 
     return Job(clean_name(f"host {settings.name}"), settings.interval_s, collect)
+
+
+def _database_job(settings: DatabaseSettings, stack: AsyncExitStack) -> Job:
+    collector: DatabaseCollector = COLLECTORS[settings.engine](settings)
+    stack.callback(collector.close)
+
+    async def collect() -> Sequence[Row]:
+        return await in_thread(collector.collect, "database")
+
+    return Job(clean_name(f"database {settings.name}"), settings.interval_s, collect)

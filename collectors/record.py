@@ -9,9 +9,28 @@ from datetime import datetime, timedelta
 from itertools import islice
 from uuid import uuid4
 
-from warehouse.model import MAX_FUTURE, MAX_PAST, Attempt, Batch, Event, Gap, GapReason, Sample, now
+from warehouse.model import (
+    MAX_FUTURE,
+    MAX_PAST,
+    RECORDS,
+    Attempt,
+    Batch,
+    DatabaseState,
+    Event,
+    Gap,
+    GapReason,
+    LockWait,
+    QueryLatency,
+    QueryShape,
+    QueryStat,
+    Sample,
+    now,
+)
 
-Row = Attempt | Sample | Gap | Event
+Measurement = Attempt | Sample | QueryStat | QueryLatency | LockWait
+"""Rows that are lost measurements when they are lost."""
+
+Row = Measurement | Gap | Event | QueryShape | DatabaseState
 
 DAEMON = "daemon"
 """The job under which the daemon tells of itself."""
@@ -54,19 +73,16 @@ class Recorder:
                 self._rows.popleft()
         if not rows:
             return None
-        return Batch(
-            batch_id=uuid4().hex,
-            source=self._source,
-            attempts=tuple(row for row in rows if isinstance(row, Attempt)),
-            samples=tuple(row for row in rows if isinstance(row, Sample)),
-            gaps=tuple(merge_gaps(row for row in rows if isinstance(row, Gap))),
-            events=tuple(row for row in rows if isinstance(row, Event)),
-        )
+        by_kind: dict[str, tuple[Row, ...]] = {
+            kind: tuple(row for row in rows if isinstance(row, record)) for kind, record in RECORDS.items()
+        }
+        by_kind["gaps"] = tuple(merge_gaps(row for row in rows if isinstance(row, Gap)))
+        return Batch.model_validate({"batch_id": uuid4().hex, "source": self._source, **by_kind})
 
     def _drop(self, count: int) -> None:
         """Drop the oldest rows and put one gap in their place."""
         lost = [self._rows.popleft() for _ in range(count)]
-        self.dropped += sum(isinstance(row, Attempt | Sample) for row in lost)
+        self.dropped += sum(isinstance(row, Measurement) for row in lost)
         missed = sum(rows_lost(row) for row in lost)
         if missed:
             first, last = span(lost)
@@ -77,7 +93,7 @@ def rows_lost(row: Row) -> int:
     """Measurements that are gone with this row: itself, or those whose absence it tells of."""
     if isinstance(row, Gap):
         return row.missed
-    return int(isinstance(row, Attempt | Sample))
+    return int(isinstance(row, Measurement))
 
 
 def span(rows: Iterable[Row]) -> tuple[datetime, datetime]:

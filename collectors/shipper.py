@@ -8,14 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, cast
 
 from collectors.conditions import Conditions
-from collectors.record import Recorder, Row, lost_gap, rows_lost, span
+from collectors.record import Measurement, Recorder, Row, lost_gap, rows_lost, span
 from collectors.spool import Entry, Packed, Spool
 from warehouse.client import pack
 from warehouse.errors import PerfhouseError, RefusedError
-from warehouse.model import Attempt, Batch, GapReason, Receipt, Sample, now
+from warehouse.model import Batch, GapReason, Receipt, now
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Flusher:
                 self._pending = None
 
     def _pack(self, batch: Batch) -> Packed | None:
-        rows: list[Row] = [*batch.attempts, *batch.samples, *batch.gaps, *batch.events]
+        rows = cast("list[Row]", batch.rows)
         first, last = span(rows)
         missed = sum(map(rows_lost, rows))
         try:
@@ -97,7 +97,7 @@ class Flusher:
             if missed:
                 self._recorder.add([lost_gap(first, last, missed, GapReason.REFUSED)])
             return None
-        measured = sum(isinstance(row, Attempt | Sample) for row in rows)
+        measured = sum(isinstance(row, Measurement) for row in rows)
         return Packed(batch.batch_id, body, measured, missed, first, last)
 
     def _work(self) -> None:

@@ -11,17 +11,44 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse.errors import InvalidInputError
-from warehouse.model import MAX_FUTURE, MAX_PAST, MAX_US, GapReason, JobState, Outcome
+from warehouse.model import (
+    LONGEST_QUERY,
+    MAX_FUTURE,
+    MAX_PAST,
+    MAX_US,
+    DatabaseCondition,
+    Engine,
+    GapReason,
+    JobState,
+    LatencyMethod,
+    Outcome,
+    QueryCategory,
+)
 from warehouse.wire import SCHEMAS
 
 _CHOICES: Mapping[str, frozenset[str]] = {
     "outcome": frozenset(Outcome),
     "reason": frozenset(GapReason),
-    "state": frozenset(JobState),
+    "events.state": frozenset(JobState),
+    "database_states.state": frozenset(DatabaseCondition),
+    "engine": frozenset(Engine),
+    "category": frozenset(QueryCategory),
+    "method": frozenset(LatencyMethod),
     "direction": frozenset({"lower", "higher"}),
 }
-_MAY_BE_EMPTY = frozenset({"object", "unit", "text"})
+_MAY_BE_EMPTY = frozenset(
+    {
+        *("object", "unit", "text", "query", "database", "relation", "lock", "mode"),
+        *("waiter_user", "waiter_application", "blocker_user", "blocker_application", "blocker_state"),
+    }
+)
+_PROSE = {"text": 2000, "query": LONGEST_QUERY}
+"""Columns of any text, and how long it may be; all others hold names."""
+
+LONGEST_NAME = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SHAPE = re.compile(r"[0-9a-z]{1,64}")
+_OF_DATABASES = ("query_stats", "query_latencies", "lock_waits")
 
 
 @dataclass(frozen=True)
@@ -41,7 +68,7 @@ def check(batch_id: str, source: str, tables: Mapping[str, pa.Table], at: dateti
     """Check what types cannot say. Raises InvalidInputError naming table, column and row."""
     complete = {kind: tables.get(kind, schema.empty_table()) for kind, schema in SCHEMAS.items()}
     for kind, table in complete.items():
-        for name in ("at", "until"):
+        for name in ("at", "until", "since"):
             if name in table.column_names:
                 _check_instants(kind, name, table, at)
         for field in table.schema:
@@ -49,6 +76,8 @@ def check(batch_id: str, source: str, tables: Mapping[str, pa.Table], at: dateti
                 _check_text(kind, field.name, table)
     _check_attempts(complete["attempts"])
     _check_samples(complete["samples"])
+    for kind in _OF_DATABASES:
+        _check_amounts(kind, complete[kind])
     _refuse(complete["gaps"], "gaps", "missed", pc.less(complete["gaps"]["missed"], 1), "expected 1 or more")
     return Incoming(batch_id, source, complete)
 
@@ -64,19 +93,22 @@ def _check_instants(kind: str, name: str, table: pa.Table, at: datetime) -> None
 
 
 def _check_text(kind: str, name: str, table: pa.Table) -> None:
-    longest = 2000 if name == "text" else 200
+    longest = _PROSE.get(name, LONGEST_NAME)
+    choices = _CHOICES.get(name) or _CHOICES.get(f"{kind}.{name}")
     for text in pc.unique(table[name]).to_pylist():
         if text is None:
             continue
         problem = ""
-        if name in _CHOICES and text not in _CHOICES[name]:
-            problem = f"expected one of {', '.join(sorted(_CHOICES[name]))}"
+        if choices is not None and text not in choices:
+            problem = f"expected one of {', '.join(sorted(choices))}"
         elif not text and name not in _MAY_BE_EMPTY:
             problem = "expected a name, given an empty one"
         elif len(text) > longest:
             problem = f"expected at most {longest} characters, given {len(text)}"
-        elif name != "text" and _CONTROL.search(text):
+        elif name not in _PROSE and _CONTROL.search(text):
             problem = "expected no control characters"
+        elif name.endswith("shape") and not _SHAPE.fullmatch(text):
+            problem = "expected at most 64 digits and small letters"
         if problem:
             _refuse(table, kind, name, pc.equal(table[name], text), problem)
 
@@ -112,6 +144,24 @@ def _check_samples(table: pa.Table) -> None:
     _refuse(table, "samples", "value", pc.and_(ok, pc.is_null(value)), "an ok sample has a value")
     failed = pc.and_(pc.invert(ok), pc.is_valid(value))
     _refuse(table, "samples", "value", failed, "a sample that is not ok has no value")
+
+
+def _check_amounts(kind: str, table: pa.Table) -> None:
+    """Counts and durations of databases: finite, not negative, and of at least one call."""
+    for field in table.schema:
+        column = table[field.name]
+        if pa.types.is_floating(field.type):
+            wrong = pc.or_(pc.invert(pc.is_finite(column)), pc.less(column, 0))
+        elif pa.types.is_integer(field.type):
+            wrong = pc.less(column, 1 if field.name == "calls" else 0)
+        else:
+            continue
+        least = "1 or more" if field.name == "calls" else "a number of 0 or more"
+        _refuse(table, kind, field.name, pc.fill_null(wrong, fill_value=False), f"expected {least}")
+    if "since" in table.column_names:
+        _refuse(
+            table, kind, "since", pc.greater(table["since"], table["at"]), "expected an instant before at"
+        )
 
 
 def _refuse(table: pa.Table, kind: str, name: str, wrong: pa.ChunkedArray, problem: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -19,6 +20,12 @@ MAX_US = 4_294_967_294
 
 SERIES_PER_SOURCE = 10_000
 """Series a source may create; what overflows is counted under one series named `other`."""
+
+SHAPES_PER_SOURCE = 20_000
+"""Query shapes a source may create; what overflows is summed under one shape named `other`."""
+
+LONGEST_QUERY = 20_000
+"""Characters of a query's text that are kept."""
 
 
 class Outcome(StrEnum):
@@ -57,6 +64,52 @@ class JobState(StrEnum):
     FAILING = "failing"
 
 
+class Engine(StrEnum):
+    """What kind of database server answers."""
+
+    POSTGRES = "postgres"
+    MYSQL = "mysql"
+    MARIADB = "mariadb"
+    REDIS = "redis"
+
+
+class DatabaseCondition(StrEnum):
+    """How one part of what is watched in a database server does. Each has an advice of its own."""
+
+    OK = "ok"
+    DOWN = "down"
+    STARTING = "starting"
+    TIMEOUT = "timeout"
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105 - a state's name
+    NO_DATABASE = "no_database"
+    NO_PRIVILEGE = "no_privilege"
+    NOT_LOADED = "not_loaded"
+    MISSING_EXTENSION = "missing_extension"
+    FULL = "full"
+    TLS = "tls"
+    INCOMPLETE = "incomplete"
+    NOT_MEASURABLE = "not_measurable"
+    ERROR = "error"
+
+
+class QueryCategory(StrEnum):
+    """What a query shape does."""
+
+    READ = "read"
+    WRITE = "write"
+    DDL = "ddl"
+    TRANSACTION = "transaction"
+    UTILITY = "utility"
+    UNKNOWN = "unknown"
+
+
+class LatencyMethod(StrEnum):
+    """Where the durations of single executions come from."""
+
+    ACTIVITY = "activity"
+    SERVER_HISTOGRAM = "server_histogram"
+
+
 def _parse_instant(value: object) -> object:
     """Read ISO 8601 text; anything else is left to the type."""
     if isinstance(value, str):
@@ -71,6 +124,10 @@ Instant = Annotated[AwareDatetime, BeforeValidator(_parse_instant)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 OptionalName = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Micros = Annotated[int, Field(ge=0, le=MAX_US)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Amount = Annotated[float, Field(ge=0)]
+Shape = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9a-z]+$")]
+Query = Annotated[str, StringConstraints(max_length=LONGEST_QUERY)]
 
 
 class Record(BaseModel):
@@ -133,6 +190,101 @@ class Event(Record):
     text: Annotated[str, StringConstraints(max_length=2000)]
 
 
+class QueryShape(Record):
+    """A query without its literals, first seen at `at`. `shape` is the digest of `query`.
+
+    Sent again, only a text that was missing is filled in.
+    """
+
+    target: Name
+    database: OptionalName
+    shape: Shape
+    category: QueryCategory = Field(strict=False)
+    query: Query
+
+
+class QueryStat(Record):
+    """What the calls of one shape that ended between `since` and `at` took together (durations in µs).
+
+    `squares_us2` is the sum of the squared durations, from which a standard deviation follows. No call
+    took less than `min_us` or more than `ceiling_us`; `max_us` is the longest one where it is known to
+    be of this interval. `is_partial`: the counters were reset within it, so the true numbers are higher.
+    What the server does not tell is None.
+    """
+
+    since: Instant
+    target: Name
+    database: OptionalName
+    shape: Shape
+    calls: Annotated[int, Field(ge=1, lt=2**63)]
+    total_us: Amount
+    squares_us2: Amount | None = None
+    min_us: Amount | None = None
+    max_us: Amount | None = None
+    ceiling_us: Amount | None = None
+    rows: Count | None = None
+    blocks_hit: Count | None = None
+    blocks_read: Count | None = None
+    blocks_dirtied: Count | None = None
+    blocks_written: Count | None = None
+    temp_blocks: Count | None = None
+    io_us: Amount | None = None
+    wal_bytes: Count | None = None
+    errors: Count | None = None
+    unindexed: Count | None = None
+    is_partial: bool = False
+
+
+class QueryLatency(Record):
+    """So many calls that ended between `since` and `at` took from `low_us` to `high_us` (None: no bound).
+
+    `activity` tells only of those long enough to be seen; how many there were in all, QueryStat does.
+    """
+
+    since: Instant
+    target: Name
+    database: OptionalName
+    method: LatencyMethod = Field(strict=False)
+    low_us: Amount
+    high_us: Amount | None = None
+    calls: Annotated[int, Field(ge=1, lt=2**63)]
+
+
+class LockWait(Record):
+    """One session that waits for another at `at`. A shape is empty where it is not known."""
+
+    target: Name
+    database: OptionalName
+    waiter_pid: Count
+    waiter_user: OptionalName
+    waiter_application: OptionalName
+    waiter_shape: Shape | None = None
+    waited_us: Count | None = None
+    lock: OptionalName
+    mode: OptionalName
+    relation: OptionalName
+    blocker_pid: Count
+    blocker_user: OptionalName
+    blocker_application: OptionalName
+    blocker_state: OptionalName
+    blocker_shape: Shape | None = None
+    blocker_transaction_us: Count | None = None
+
+
+class DatabaseState(Record):
+    """How one part of a database's watch does from `at` on, in words free of secrets.
+
+    Parts are `connection`, `statements`, `activity` and whatever else a collector reads. Told at every
+    change and now and then in between.
+    """
+
+    target: Name
+    engine: Engine = Field(strict=False)
+    part: Name
+    state: DatabaseCondition = Field(strict=False)
+    text: Annotated[str, StringConstraints(max_length=2000)]
+
+
 class Batch(BaseModel):
     """What one collector sends at once: stored whole, once, or not at all."""
 
@@ -144,9 +296,33 @@ class Batch(BaseModel):
     attempts: Annotated[tuple[Attempt, ...], Field(strict=False)] = ()
     gaps: Annotated[tuple[Gap, ...], Field(strict=False)] = ()
     events: Annotated[tuple[Event, ...], Field(strict=False)] = ()
+    query_shapes: Annotated[tuple[QueryShape, ...], Field(strict=False)] = ()
+    query_stats: Annotated[tuple[QueryStat, ...], Field(strict=False)] = ()
+    query_latencies: Annotated[tuple[QueryLatency, ...], Field(strict=False)] = ()
+    lock_waits: Annotated[tuple[LockWait, ...], Field(strict=False)] = ()
+    database_states: Annotated[tuple[DatabaseState, ...], Field(strict=False)] = ()
+
+    @property
+    def rows(self) -> list[Record]:
+        """All rows, kind by kind."""
+        return [row for kind in RECORDS for row in getattr(self, kind)]
 
     def __len__(self) -> int:
-        return len(self.samples) + len(self.attempts) + len(self.gaps) + len(self.events)
+        return len(self.rows)
+
+
+RECORDS: Mapping[str, type[Record]] = {
+    "attempts": Attempt,
+    "samples": Sample,
+    "gaps": Gap,
+    "events": Event,
+    "query_shapes": QueryShape,
+    "query_stats": QueryStat,
+    "query_latencies": QueryLatency,
+    "lock_waits": LockWait,
+    "database_states": DatabaseState,
+}
+"""The kinds of rows a batch may hold, each with its record."""
 
 
 class Receipt(BaseModel):
@@ -158,6 +334,7 @@ class Receipt(BaseModel):
     samples: int
     gaps: int = 0
     events: int = 0
+    database_rows: int = 0
     overflowed: int = 0
 
 

@@ -64,7 +64,7 @@ class Reader:
                 "Ask for a shorter window, fewer series or larger buckets, or export it.",
                 status=413,
             )
-        return in_utc(table)
+        return in_utc(table if statement.finish is None else statement.finish(table))
 
     def stream(self, statement: Statement) -> Iterator[pa.RecordBatch]:
         """The rows of an answer of any length, block by block; raw rows come in storage order.
@@ -72,6 +72,9 @@ class Reader:
         The first item is an empty batch that carries the schema. Raises StorageError when too many
         exports run already.
         """
+        if statement.finish is not None:
+            yield from _first_schema(self.answer(statement).to_reader())
+            return
         if not self._exports.acquire(blocking=False):
             raise StorageError(f"{EXPORTS_AT_ONCE} exports run already", "Try again when one has ended.")
         try:

@@ -14,9 +14,10 @@ from warehouse.errors import ConfigurationError
 from warehouse.faults import describe, describe_syntax, is_echo
 from warehouse.fields import ConfigPath, Port, Seconds, Secret, Section, Url, refuse_repeats
 from warehouse.model import Name
-from warehouse.targets import EndpointSettings, HostSettings, TargetSettings
+from warehouse.targets import DatabaseSettings, EndpointSettings, HostSettings, TargetSettings
 
 __all__ = [
+    "DatabaseSettings",
     "EndpointSettings",
     "HostSettings",
     "Secret",
@@ -30,6 +31,10 @@ __all__ = [
 CONFIG_NAME = "perfhouse.toml"
 ENVIRONMENT_PREFIX = "PERFHOUSE_"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+DEMO = "demo"
+"""The demo target's folder, and the name its database is watched by."""
+
+DEMO_SAMPLE_MS = 40
 Part = TypeVar("Part", bound=Section)
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
@@ -106,6 +111,7 @@ class Settings(Section):
     collectors: CollectorsSettings = CollectorsSettings()
     demo: DemoSettings = DemoSettings()
     target: tuple[TargetSettings, ...] = ()
+    database: tuple[DatabaseSettings, ...] = ()
     host: HostSettings | None = None
 
     @field_validator("target")
@@ -113,6 +119,12 @@ class Settings(Section):
     def _target_names_differ(cls, targets: tuple[TargetSettings, ...]) -> tuple[TargetSettings, ...]:
         refuse_repeats(target.name for target in targets)
         return targets
+
+    @field_validator("database")
+    @classmethod
+    def _database_names_differ(cls, databases: tuple[DatabaseSettings, ...]) -> tuple[DatabaseSettings, ...]:
+        refuse_repeats(database.name for database in databases)
+        return databases
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Settings:
@@ -123,6 +135,20 @@ class Settings(Section):
     def database_file(self) -> Path:
         """The DuckDB file; opened by the warehouse process alone."""
         return self.data_dir / "warehouse.duckdb"
+
+    @property
+    def databases(self) -> tuple[DatabaseSettings, ...]:
+        """The databases that are watched: those configured, and the demo's own unless one has its name."""
+        if not self.demo.enabled or DEMO in {database.name for database in self.database}:
+            return self.database
+        url = Secret(file=self.demo_dir / "observer.url")
+        own = DatabaseSettings(name=DEMO, engine="postgres", url=url, sample_activity_ms=DEMO_SAMPLE_MS)
+        return (*self.database, own)
+
+    @property
+    def demo_dir(self) -> Path:
+        """What the demo keeps, its database's address among it."""
+        return self.data_dir / DEMO
 
     @property
     def token_dir(self) -> Path:
@@ -206,6 +232,8 @@ def _hidden(file: Path, document: Mapping[str, Any]) -> list[str]:
 
     targets = [target for target in _list(document.get("target")) if isinstance(target, dict)]
     judge("target", refuse_repeats, [str(target["name"]) for target in targets if "name" in target])
+    databases = [each for each in _list(document.get("database")) if isinstance(each, dict)]
+    judge("database", refuse_repeats, [str(each["name"]) for each in databases if "name" in each])
     for number, target in enumerate(targets, 1):
         endpoints = [_valid(EndpointSettings, each) for each in _list(target.get("endpoint"))]
         judge(f"target[{number}]", refuse_repeats, [each.label for each in endpoints if each])

@@ -1,4 +1,4 @@
-"""What the configuration watches: targets with their endpoints, and this host."""
+"""What the configuration watches: targets with their endpoints, databases, and this host."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from warehouse.fields import ConfigPath, Headers, Seconds, Section, Url, is_thorough, refuse_repeats
+from warehouse.fields import ConfigPath, Headers, Seconds, Secret, Section, Url, is_thorough, refuse_repeats
 from warehouse.model import Name
 
 
@@ -83,3 +83,17 @@ class HostSettings(Section):
     interval_s: Seconds = 5.0
     processes: tuple[Name, ...] = ()
     top: Annotated[int, Field(ge=0, le=20)] = 5
+
+
+class DatabaseSettings(Section):
+    """A database server that is watched. Its address holds a password, so it is only referred to."""
+
+    name: Name
+    engine: Literal["postgres", "mysql", "redis"]
+    url: Secret
+    interval_s: Seconds = 10.0
+    deadline_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    objective_ms: Annotated[float, Field(gt=0, le=3_600_000)] = 100.0
+    sample_activity_ms: Annotated[int, Field(ge=10, le=1000)] | None = None
+    tables: Annotated[int, Field(ge=0, le=100)] = 20
+    exclude_users: tuple[Name, ...] = ()

@@ -20,56 +20,76 @@ TABLE_KEY = b"table"
 
 _INSTANT = pa.timestamp("ms", "UTC")
 _MICROS = pa.uint32()
+_NAME = pa.string()
 _TEXT = (pa.string(), pa.large_string(), pa.string_view())
 
+_COUNT = pa.int64()
+_AMOUNT = pa.float64()
+
+
+def _columns(required: Mapping[str, pa.DataType], optional: Mapping[str, pa.DataType]) -> pa.Schema:
+    return pa.schema(
+        [pa.field("at", _INSTANT, nullable=False)]
+        + [pa.field(name, kind, nullable=False) for name, kind in required.items()]
+        + [pa.field(name, kind) for name, kind in optional.items()]
+    )
+
+
 SCHEMAS: Mapping[str, pa.Schema] = {
-    "attempts": pa.schema(
-        [
-            pa.field("at", _INSTANT, nullable=False),
-            pa.field("target", pa.string(), nullable=False),
-            pa.field("endpoint", pa.string(), nullable=False),
-            pa.field("outcome", pa.string(), nullable=False),
-            pa.field("status", pa.uint16()),
-            pa.field("dns_us", _MICROS),
-            pa.field("connect_us", _MICROS),
-            pa.field("tls_us", _MICROS),
-            pa.field("first_byte_us", _MICROS),
-            pa.field("total_us", _MICROS),
-            pa.field("bytes", pa.int64()),
-            pa.field("loop_lag_us", _MICROS),
-            pa.field("deadline_us", _MICROS, nullable=False),
-        ]
+    "attempts": _columns(
+        {"target": _NAME, "endpoint": _NAME, "outcome": _NAME, "deadline_us": _MICROS},
+        {
+            "status": pa.uint16(),
+            **dict.fromkeys(("dns_us", "connect_us", "tls_us", "first_byte_us", "total_us"), _MICROS),
+            "bytes": _COUNT,
+            "loop_lag_us": _MICROS,
+        },
     ),
-    "samples": pa.schema(
-        [
-            pa.field("at", _INSTANT, nullable=False),
-            pa.field("kind", pa.string(), nullable=False),
-            pa.field("target", pa.string(), nullable=False),
-            pa.field("object", pa.string(), nullable=False),
-            pa.field("metric", pa.string(), nullable=False),
-            pa.field("unit", pa.string(), nullable=False),
-            pa.field("value", pa.float64()),
-            pa.field("outcome", pa.string(), nullable=False),
-            pa.field("direction", pa.string()),
-        ]
+    "samples": _columns(
+        dict.fromkeys(("kind", "target", "object", "metric", "unit", "outcome"), _NAME),
+        {"value": _AMOUNT, "direction": _NAME},
     ),
-    "gaps": pa.schema(
-        [
-            pa.field("at", _INSTANT, nullable=False),
-            pa.field("until", _INSTANT, nullable=False),
-            pa.field("job", pa.string(), nullable=False),
-            pa.field("reason", pa.string(), nullable=False),
-            pa.field("missed", pa.int32(), nullable=False),
-        ]
+    "gaps": _columns({"until": _INSTANT, "job": _NAME, "reason": _NAME, "missed": pa.int32()}, {}),
+    "events": _columns({"job": _NAME, "state": _NAME, "text": _NAME}, {}),
+    "query_shapes": _columns(dict.fromkeys(("target", "database", "shape", "category", "query"), _NAME), {}),
+    "query_stats": _columns(
+        {
+            "since": _INSTANT,
+            **dict.fromkeys(("target", "database", "shape"), _NAME),
+            "calls": _COUNT,
+            "total_us": _AMOUNT,
+            "is_partial": pa.bool_(),
+        },
+        {
+            **dict.fromkeys(("squares_us2", "min_us", "max_us", "ceiling_us", "io_us"), _AMOUNT),
+            **dict.fromkeys(
+                ("rows", "blocks_hit", "blocks_read", "blocks_dirtied", "blocks_written"), _COUNT
+            ),
+            **dict.fromkeys(("temp_blocks", "wal_bytes", "errors", "unindexed"), _COUNT),
+        },
     ),
-    "events": pa.schema(
-        [
-            pa.field("at", _INSTANT, nullable=False),
-            pa.field("job", pa.string(), nullable=False),
-            pa.field("state", pa.string(), nullable=False),
-            pa.field("text", pa.string(), nullable=False),
-        ]
+    "query_latencies": _columns(
+        {
+            "since": _INSTANT,
+            **dict.fromkeys(("target", "database", "method"), _NAME),
+            "low_us": _AMOUNT,
+            "calls": _COUNT,
+        },
+        {"high_us": _AMOUNT},
     ),
+    "lock_waits": _columns(
+        {
+            **dict.fromkeys(("target", "database", "waiter_user", "waiter_application"), _NAME),
+            **dict.fromkeys(("lock", "mode", "relation"), _NAME),
+            **dict.fromkeys(("blocker_user", "blocker_application", "blocker_state"), _NAME),
+            **dict.fromkeys(("waiter_pid", "blocker_pid"), _COUNT),
+        },
+        {
+            **dict.fromkeys(("waiter_shape", "blocker_shape"), _NAME),
+            **dict.fromkeys(("waited_us", "blocker_transaction_us"), _COUNT),
+        },
+    ),
+    "database_states": _columns(dict.fromkeys(("target", "engine", "part", "state", "text"), _NAME), {}),
 }
 """The columns of each kind of row, in order."""
 
@@ -178,6 +198,7 @@ def _convert(kind: str, field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedA
         or (pa.types.is_integer(field.type) and pa.types.is_integer(given))
         or (pa.types.is_floating(field.type) and (pa.types.is_floating(given) or pa.types.is_integer(given)))
         or (pa.types.is_string(field.type) and given in _TEXT)
+        or (pa.types.is_boolean(field.type) and pa.types.is_boolean(given))
         or pa.types.is_null(given)
     )
     name = f"{kind}.{field.name}"

@@ -21,6 +21,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`[host]`": settings.HostSettings,
     "`[[target]]`": settings.TargetSettings,
     "`[[target.endpoint]]`": settings.EndpointSettings,
+    "`[[database]]`": settings.DatabaseSettings,
 }
 NOT_A_KEY = {"path"}
 """Fields of Settings that no file sets: `path` is the file itself."""

@@ -36,7 +36,13 @@ def test_old_rows_go_and_young_ones_stay(put: Callable[[Batch], Receipt], store:
         )
     )
     deleted = expire(store.cursor(), at.replace(tzinfo=None), DAYS)
-    assert deleted == {"attempt": 4, "sample": 4, "gap": 4, "event": 4, "batch": 0}
+    assert {table: rows for table, rows in deleted.items() if rows or table == "batch"} == {
+        "attempt": 4,
+        "sample": 4,
+        "gap": 4,
+        "event": 4,
+        "batch": 0,
+    }
     assert counts(store) == {"attempt": 3, "sample": 3, "gap": 3, "event": 4, "batch": 1}
     jobs = store.cursor().execute("SELECT job, count(*) FROM event GROUP BY job ORDER BY job").fetchall()
     assert jobs == [("often", 3), ("once", 1)]

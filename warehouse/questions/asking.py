@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import pyarrow as pa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 MAX_BUCKETS = 300
@@ -34,6 +35,8 @@ class Statement:
     order: str = ""
     raw: bool = False
     """Whether the answer is rows as they are stored, of any number: streamed, they are not sorted."""
+    finish: Callable[[pa.Table], pa.Table] | None = None
+    """What SQL cannot say: a pure function from the rows it found to the answer, which is short."""
     sizes: bool = False
     """Whether to bind $file_bytes and $wal_bytes, which SQL cannot know."""
 

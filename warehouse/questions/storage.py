@@ -43,6 +43,16 @@ def storage(_: Nothing) -> Statement:
             UNION ALL
             SELECT 'event', count(*), min(ts), max(ts) FROM event
             UNION ALL
+            SELECT 'query_stat', count(*), min(ts), max(ts) FROM query_stat
+            UNION ALL
+            SELECT 'query_latency', count(*), min(ts), max(ts) FROM query_latency
+            UNION ALL
+            SELECT 'lock_wait', count(*), min(ts), max(ts) FROM lock_wait
+            UNION ALL
+            SELECT 'database_state', count(*), min(ts), max(ts) FROM database_state
+            UNION ALL
+            SELECT 'query_shape', count(*), min(first_seen_at), max(first_seen_at) FROM query_shape
+            UNION ALL
             SELECT 'batch', count(*), min(received_at), max(received_at) FROM batch
             UNION ALL
             SELECT 'series', count(*), min(first_seen_at), max(first_seen_at) FROM series
