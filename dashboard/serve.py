@@ -1,9 +1,13 @@
-"""Streamlit's own command line, kept from asking the internet for this machine's address."""
+"""Streamlit's own command line, kept from asking the internet, and with a door before every route."""
 
 from __future__ import annotations
 
-from streamlit import net_util
+from starlette.middleware import Middleware
+from streamlit import config, net_util
 from streamlit.web import cli
+from streamlit.web.server.starlette import starlette_app
+
+from warehouse.doors import Doors
 
 
 def stay_home() -> None:
@@ -11,6 +15,17 @@ def stay_home() -> None:
     net_util.get_external_ip = lambda: None
 
 
+def guard_every_route() -> None:
+    """Streamlit judges Host and Origin of its web socket alone; here nothing answers a foreign one."""
+    theirs = starlette_app.create_streamlit_middleware
+
+    def ours() -> list[Middleware]:
+        return [Middleware(Doors, allowed_hosts=config.get_option("server.allowedHosts")), *theirs()]
+
+    starlette_app.create_streamlit_middleware = ours
+
+
 if __name__ == "__main__":
     stay_home()
+    guard_every_route()
     cli.main(prog_name="streamlit")

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from demo import api, control
 from demo.connections import TrackedProtocol
+from demo.doors import Doors
 from demo.service import KEPT_INVOICES, Service
 from demo.traffic import CONTROL_PREFIX, Traffic
 
@@ -71,7 +72,7 @@ def create_app(url: str, keep: int = KEPT_INVOICES) -> ASGIApp:
         for method, path, *_ in ROUTES
         if not path.startswith(CONTROL_PREFIX)
     )
-    return Traffic(app, app.routes, service.metrics, service.board)
+    return Doors(Traffic(app, app.routes, service.metrics, service.board))
 
 
 def create_server(app: ASGIApp, on_ready: Callable[[], None]) -> uvicorn.Server:

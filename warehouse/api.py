@@ -5,7 +5,6 @@ import inspect
 import typing
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from itertools import chain
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -16,9 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import Field, create_model
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from warehouse import VERSION, checks, wire
+from warehouse.declared import JSON_LINES, Health, answer, batch_body, refusals
+from warehouse.doors import Doors
 from warehouse.errors import InvalidInputError, NotAllowedError, PerfhouseError, RefusedError
 from warehouse.export import MEDIA_TYPES, Format, format_of, render, render_blocks
 from warehouse.model import Receipt, now
@@ -45,9 +45,10 @@ def create_app(warehouse: Warehouse) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=life,
     )
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(warehouse.settings.warehouse.allowed_hosts))
+    app.add_middleware(Doors, allowed_hosts=warehouse.settings.warehouse.allowed_hosts)
     app.add_exception_handler(PerfhouseError, _show_error)
     app.add_exception_handler(RequestValidationError, _show_invalid)
     app.include_router(_health_route(warehouse))
@@ -71,18 +72,18 @@ def _may(warehouse: Warehouse, scope: Scope) -> Callable[..., Token]:
 def _health_route(warehouse: Warehouse) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/healthz")
-    def healthz() -> dict[str, str | int | datetime]:
+    @router.get("/healthz", responses=refusals(400, 403))
+    def healthz() -> Health:
         """Whether the warehouse is up, and since when. Needs no token."""
         file_bytes, wal_bytes = warehouse.store.sizes()
-        return {
-            "status": "ok",
-            "version": VERSION,
-            "schema_version": warehouse.store.schema_version,
-            "started_at": warehouse.started_at,
-            "file_bytes": file_bytes,
-            "wal_bytes": wal_bytes,
-        }
+        return Health(
+            status="ok",
+            version=VERSION,
+            schema_version=warehouse.store.schema_version,
+            started_at=warehouse.started_at,
+            file_bytes=file_bytes,
+            wal_bytes=wal_bytes,
+        )
 
     return router
 
@@ -91,7 +92,7 @@ def _ingest_route(warehouse: Warehouse) -> APIRouter:
     router = APIRouter()
     most_bytes = warehouse.settings.warehouse.max_body_mb * 1_000_000
 
-    @router.post("/ingest")
+    @router.post("/ingest", openapi_extra=batch_body(), responses=refusals(400, 401, 403, 413, 415, 422, 503))
     async def ingest(
         request: Request, token: Annotated[Token, Depends(_may(warehouse, Scope.INGEST))]
     ) -> Receipt:
@@ -120,7 +121,7 @@ async def _read_body(request: Request, most_bytes: int) -> bytes:
 
 
 def _unpack(request: Request, body: bytes, token: Token) -> checks.Incoming:
-    media = request.headers.get("content-type", "").partition(";")[0].strip()
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     source: str | None
     if media == wire.ARROW:
         source = unquote(request.headers.get("x-source", "")) or None
@@ -144,7 +145,7 @@ def _unpack(request: Request, body: bytes, token: Token) -> checks.Incoming:
 
 
 def _question_routes(warehouse: Warehouse) -> APIRouter:
-    router = APIRouter(dependencies=[Depends(_may(warehouse, Scope.READ))])
+    router = APIRouter(dependencies=[Depends(_may(warehouse, Scope.READ))], responses=refusals(400, 401, 403))
 
     @router.get("/questions")
     def questions() -> list[dict[str, Any]]:
@@ -160,10 +161,18 @@ def _question_routes(warehouse: Warehouse) -> APIRouter:
 
     for name, question in QUESTIONS.items():
         router.add_api_route(
-            f"/ask/{name}", _asker(warehouse, name, question), summary=inspect.getdoc(question)
+            f"/ask/{name}",
+            _asker(warehouse, name, question),
+            summary=inspect.getdoc(question),
+            responses=answer(streamed=False) | refusals(406, 413, 422, 503, 504),
+            response_class=Response,
         )
         router.add_api_route(
-            f"/export/{name}", _exporter(warehouse, name, question), summary=f"{name}, streamed"
+            f"/export/{name}",
+            _exporter(warehouse, name, question),
+            summary=f"{name}, streamed",
+            responses=answer(streamed=True) | refusals(406, 422, 503),
+            response_class=Response,
         )
     return router
 
@@ -203,7 +212,7 @@ def _exporter(
         ending = "jsonl" if form == "json" else form
         return StreamingResponse(
             _closing(chain((first,), blocks), blocks),
-            media_type="application/jsonl" if form == "json" else MEDIA_TYPES[form],
+            media_type=JSON_LINES if form == "json" else MEDIA_TYPES[form],
             headers={"content-disposition": f'attachment; filename="{name}.{ending}"'},
         )
 

@@ -23,7 +23,7 @@ def test_it_listens_on_this_machine_only(shown: Shown) -> None:
     ("host", "origin", "status"),
     [
         ("", "", 101),
-        ("evil.example", "http://evil.example", 403),
+        ("evil.example", "http://evil.example", 400),
         ("", "http://evil.example", 403),
     ],
 )

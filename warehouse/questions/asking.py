@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from warehouse.model import Instant
 
 MAX_BUCKETS = 300
 """Buckets a series on a chart: more than a screen can show."""
@@ -22,6 +24,17 @@ WIDTHS_S = (
 )
 """Widths a bucket may have, in seconds: those people read at a glance."""
 
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Windows lie between these: far enough for anything measured, near enough to be reckoned with."""
+
+
+def _in_reach(instant: datetime) -> datetime:
+    if not EARLIEST <= instant <= LATEST:
+        raise ValueError(f"expected an instant from {EARLIEST:%Y} to {LATEST:%Y}")
+    return instant
+
+
+Edge = Annotated[Instant, AfterValidator(_in_reach)]
 Text = Annotated[str, StringConstraints(max_length=200)]
 Texts = Annotated[tuple[Text, ...], Field(max_length=200)]
 
@@ -64,8 +77,8 @@ class Nothing(Asked):
 class Window(Asked):
     """From `start` to before `end`, instants with an offset."""
 
-    start: AwareDatetime
-    end: AwareDatetime
+    start: Edge
+    end: Edge
 
     @model_validator(mode="after")
     def _in_order(self) -> Window:
