@@ -22,6 +22,7 @@ from warehouse.errors import (
     WarehouseAwayError,
 )
 from warehouse.settings import CONFIG_NAME, Settings, find_config, load, parse
+from warehouse.visible import visible
 
 # Engines are imported inside the commands that need them: --help and check answer at once.
 app = typer.Typer(
@@ -47,7 +48,7 @@ class PartEndedError(PerfhouseError):
 
 def narrate(text: str) -> None:
     """Tell the person at the terminal; stdout is for data."""
-    typer.echo(text, err=True)
+    typer.echo(visible(text, lines=True), err=True)
 
 
 def _version(wanted: bool) -> None:
@@ -217,7 +218,7 @@ def status(
     if as_json:
         typer.echo(json.dumps(report, default=datetime.isoformat, indent=2))
     else:
-        typer.echo("\n".join(lines(report)))
+        typer.echo("\n".join(map(visible, lines(report))))
     if report["error"] and report["error"]["kind"] == "warehouse_away":
         raise typer.Exit(WarehouseAwayError.exit_code)
     raise typer.Exit(0 if report["healthy"] else 1)

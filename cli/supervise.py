@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from warehouse.visible import visible
+
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STABLE_S = 60.0
@@ -161,8 +163,9 @@ class Supervisor:
     def _relay(self, running: _Running, end: int) -> None:
         with os.fdopen(end, encoding="utf-8", errors="replace") as output:
             while line := output.readline(LONGEST_LINE):
-                running.words.append(line.rstrip("\n"))
-                self._say(running, line.rstrip("\n"))
+                told = visible(line.rstrip("\n").expandtabs())
+                running.words.append(told)
+                self._say(running, told)
 
     def _say(self, running: _Running, text: str) -> None:
         name = running.part.name.ljust(self._width)

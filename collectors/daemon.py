@@ -20,6 +20,7 @@ from collectors.schedule import Job, Schedule
 from collectors.shipper import Flusher, Sender, Shipper
 from collectors.spool import Entry, Spool
 from collectors.turns import ask_for_short_turns
+from warehouse import logs
 from warehouse.client import Client
 from warehouse.model import GapReason, now
 from warehouse.settings import Settings
@@ -41,7 +42,7 @@ def run(settings: Settings) -> None:
     Raises AlreadyRunningError, SpoolError, or ConfigurationError when the remote warehouse's token is
     not there.
     """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.set_up()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     # What it warns of is recorded as gaps; the text of a job's error may quote a secret.
     logging.getLogger("apscheduler").setLevel(logging.CRITICAL)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from warehouse.visible import visible
+
 NOTHING = "—"
 MIN_N = {50: 1, 95: 20, 99: 100}
 """Attempts a percentile needs to have one attempt above it."""
@@ -122,7 +124,7 @@ def window_text(start: datetime, end: datetime, zone: tzinfo) -> str:
 
 def plain(text: object) -> str:
     """Data for a place that reads Markdown: every mark stands for itself."""
-    flat = " ".join(str(text).split())
+    flat = option(text)
     for mark in (":", "@", "www"):
         flat = flat.replace(mark, mark + _JOINER)
     return flat.translate(_MARKDOWN)
@@ -130,7 +132,7 @@ def plain(text: object) -> str:
 
 def chart_text(text: object, limit: int = 48) -> str:
     """Data for Plotly, which reads some HTML: shortened in the middle, every mark stands for itself."""
-    flat = " ".join(str(text).split())
+    flat = option(text)
     if len(flat) > limit:
         flat = f"{flat[: limit // 2]}…{flat[-(limit // 2 - 1) :]}"
     return html.escape(flat, quote=False).replace("%{", "%\u2060{")
@@ -149,4 +151,4 @@ def plural(amount: int, one: str, many: str | None = None) -> str:
 
 def option(text: object) -> str:
     """Data as an entry of a list to choose from."""
-    return " ".join(str(text).split())
+    return visible(" ".join(str(text).split()))

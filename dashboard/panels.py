@@ -185,7 +185,7 @@ def _newest(freshness: pl.DataFrame, scene: Scene) -> list[str]:
     texts = []
     for (source,), own in freshness.partition_by("source", as_dict=True, maintain_order=True).items():
         kinds = [
-            f"{KINDS.get(kind, kind)} {fmt.time_of(newest, scene.now, scene.zone)}"
+            f"{KINDS.get(kind) or fmt.plain(kind)} {fmt.time_of(newest, scene.now, scene.zone)}"
             + (" :material/warning:" if newest is None or scene.now - newest > STALE else "")
             for kind, newest in own.select("kind", "newest_at").iter_rows()
         ]

@@ -21,8 +21,16 @@ MEDIA_TYPES: Mapping[Format, str] = {
     "parquet": "application/vnd.apache.parquet",
 }
 
-DANGEROUS_IN_SHEETS = r"^\s*[=+\-@\t\r]"
-"""Text that a spreadsheet would run as a formula."""
+_BLANKS = (
+    r"[\x00-\x08\x0b\x0c\x0e-\x20\"\x7f-\x{a0}\x{1680}\x{180e}\x{2000}-\x{200f}"
+    r"\x{2028}-\x{202f}\x{205f}-\x{206f}\x{3000}\x{feff}]*"
+)
+FORMULA_IN_SHEETS = rf"(^|[;\t\r\n])({_BLANKS}[=+\-@\x{{ff1d}}\x{{ff0b}}\x{{ff0d}}\x{{ff20}}])"
+"""Where a cell begins that a spreadsheet would run: after blanks too, and after what parts cells elsewhere.
+
+A spreadsheet of another country parts cells at semicolons; then quotes in the middle of a line keep nothing
+together, and those at the beginning of such a cell vanish.
+"""
 
 
 class _Writer(Protocol):
@@ -66,9 +74,11 @@ def render_blocks(batches: Iterator[pa.RecordBatch], form: Format) -> Iterator[b
 
 
 def formula_safe(column: pa.Array) -> pa.Array:
-    """Text with an apostrophe before whatever a spreadsheet would run."""
-    dangerous = pc.match_substring_regex(column, DANGEROUS_IN_SHEETS)
-    return pc.if_else(dangerous, pc.binary_join_element_wise("'", column, ""), column)
+    """Text with an apostrophe before what a spreadsheet would run, and before a leading tab or line end."""
+    encoded = column.dictionary_encode()
+    disarmed = pc.replace_substring_regex(encoded.dictionary, FORMULA_IN_SHEETS, r"\1'\2")
+    safe = pc.replace_substring_regex(disarmed, r"^([\t\r\n])", r"'\1")
+    return safe.take(encoded.indices)
 
 
 def _safe(batch: pa.RecordBatch, form: Format) -> pa.RecordBatch:

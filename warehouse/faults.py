@@ -9,6 +9,7 @@ from tomllib import TOMLDecodeError
 from typing import Any
 
 from warehouse.fields import SECRET_WORDS
+from warehouse.visible import visible
 
 HIDDEN = " (not shown)"
 
@@ -74,7 +75,7 @@ def describe(file: Path, origins: Mapping[tuple[str, ...], str], fault: Any) -> 
         told = f"expected {EXPECTED[fault['type']]}, given {_shorten(fault['input'], key)}"
     else:
         told = f"{MESSAGE.sub(_expected, fault['msg'])}, given {_shorten(fault['input'], key)}"
-    return f"{where}: {key or 'the whole file'}: {told}"
+    return visible(f"{where}: {key or 'the whole file'}: {told}")
 
 
 def _expected(words: re.Match[str]) -> str:

@@ -8,6 +8,7 @@ import socket
 
 import uvicorn
 
+from warehouse import logs
 from warehouse.api import create_app
 from warehouse.errors import AlreadyRunningError
 from warehouse.service import Warehouse
@@ -21,7 +22,7 @@ NICENESS = 10
 
 def run(settings: Settings) -> None:
     """Serve until told to stop. Raises AlreadyRunningError and the errors of Store."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.set_up()
     os.nice(max(0, NICENESS - os.nice(0)))
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     warehouse = Warehouse(settings)
@@ -33,6 +34,7 @@ def run(settings: Settings) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(warehouse),
+            log_config=None,
             log_level="warning",
             access_log=False,
             server_header=False,

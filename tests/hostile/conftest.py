@@ -16,7 +16,8 @@ SOAK = os.environ.get("PERFHOUSE_SOAK") == "1"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
     """A warehouse behind HTTP that holds something of each kind."""
-    with running_warehouse(tmp_path_factory.mktemp("hostile"), "[demo]\nenabled = false") as process:
+    folder = tmp_path_factory.mktemp("hostile")
+    with running_warehouse(folder, log=folder / "warehouse.log") as process:
         with process.client("collect") as client:
             worlds.plenty(client, minutes=10)
             worlds.hostile(client)

@@ -25,8 +25,10 @@ SERVE += "server.run(settings.load(Path(sys.argv[1]), {}))"
 class WarehouseProcess:
     """Starts, kills and starts again the warehouse of one configuration file."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, log: Path | None = None) -> None:
+        """What it prints goes to `log`, or where ours goes."""
         self.config = config
+        self.log = log
         self.settings: Settings = load(config, {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -38,7 +40,11 @@ class WarehouseProcess:
 
     def start(self, *, ready: bool = True) -> None:
         """Start the process and, unless told otherwise, wait until it answers."""
-        self._process = subprocess.Popen([sys.executable, "-c", SERVE, str(self.config)], cwd=ROOT)
+        out = None if self.log is None else self.log.open("ab")
+        command = [sys.executable, "-c", SERVE, str(self.config)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
+        if out is not None:
+            out.close()
         if ready:
             self.wait_ready()
 
@@ -94,9 +100,11 @@ def write_config(folder: Path, extra: str = "", *, warehouse: str = "") -> Path:
 
 
 @contextmanager
-def running_warehouse(folder: Path, extra: str = "", *, warehouse: str = "") -> Iterator[WarehouseProcess]:
+def running_warehouse(
+    folder: Path, extra: str = "", *, warehouse: str = "", log: Path | None = None
+) -> Iterator[WarehouseProcess]:
     """A started warehouse that is stopped at the end."""
-    process = WarehouseProcess(write_config(folder, extra, warehouse=warehouse))
+    process = WarehouseProcess(write_config(folder, extra, warehouse=warehouse), log)
     process.start()
     try:
         yield process
