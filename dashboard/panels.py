@@ -16,7 +16,7 @@ from dashboard.controls import Scene
 from dashboard.window import absolute
 from warehouse.errors import ConfigurationError, DeadlineError, PerfhouseError, TooManyRowsError
 
-KINDS = {"probe": "probe", "host": "host sample", "collector": "own health"}
+KINDS = {"probe": "probe", "host": "host sample", "database": "database sample", "collector": "own health"}
 STALE = timedelta(minutes=2)
 STATE_COLOUR: Mapping[str, Literal["green", "orange", "red", "gray"]] = {
     "ok": "green",

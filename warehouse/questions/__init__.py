@@ -3,7 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from warehouse.questions import collectors, hosts, latency, storage
+from warehouse.questions import (
+    collectors,
+    databases,
+    hosts,
+    latency,
+    queries,
+    query_changes,
+    query_latency,
+    storage,
+)
 from warehouse.questions.asking import Statement
 
 QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
@@ -21,6 +30,22 @@ QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
         hosts.host_trend,
         hosts.host_now,
         hosts.top_processes,
+        databases.databases,
+        databases.database_states,
+        databases.database_trend,
+        databases.database_now,
+        databases.lock_waits,
+        databases.blockers,
+        queries.slow_queries,
+        queries.query_trend,
+        queries.query_load,
+        queries.query_patterns,
+        query_changes.query_suspects,
+        query_changes.query_changes,
+        queries.query_stats,
+        queries.query_shapes,
+        query_latency.query_latency,
+        query_latency.query_latency_trend,
         collectors.collector_jobs,
         collectors.collector_health,
         collectors.gaps,

@@ -89,7 +89,7 @@ class Window(Asked):
     def values(self, **more: Any) -> dict[str, Any]:
         """The values to bind: the window as the warehouse keeps instants, and `more`."""
         lists = {name: list(value) for name, value in more.items() if isinstance(value, tuple)}
-        return {"start": _stored(self.start), "end": _stored(self.end), **more, **lists}
+        return {"start": stored(self.start), "end": stored(self.end), **more, **lists}
 
 
 class Trend(Window):
@@ -152,5 +152,5 @@ def chosen(column: str, name: str) -> str:
     return f"(len(${name}::VARCHAR[]) = 0 OR list_contains(${name}::VARCHAR[], {column}))"
 
 
-def _stored(instant: datetime) -> datetime:
+def stored(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,190 @@
+"""Questions about database servers: how each part of their watch does, their numbers, who waits for whom."""
+
+from __future__ import annotations
+
+from warehouse.questions.asking import (
+    BUCKET,
+    IN_WINDOW,
+    Nothing,
+    Statement,
+    Texts,
+    Trend,
+    Window,
+    chosen,
+)
+
+SILENT_S = 180
+"""Seconds after which a part that said nothing is silent; collectors repeat its state every minute."""
+
+LOOK_BACK_H = 24
+"""How far before the window the beginning of a state is looked for."""
+
+
+class DatabaseTrend(Trend):
+    """The chosen numbers of the chosen databases over time; none named means all."""
+
+    target: Texts = ()
+    metric: Texts = ()
+    object: Texts = ()
+
+
+class DatabaseWindow(Window):
+    """The chosen databases over a window; none named means all."""
+
+    target: Texts = ()
+
+
+class DatabaseNumbers(DatabaseWindow):
+    """The chosen numbers of the chosen databases."""
+
+    metric: Texts = ()
+
+
+def databases(_: Nothing) -> Statement:
+    """Every database server that was ever watched, and when its watch last said anything."""
+    return Statement(
+        """
+        SELECT target, arg_max(engine, ts) AS engine, min(ts) AS first_seen_at, max(ts) AS newest_at
+        FROM database_state
+        GROUP BY target
+        """,
+        order="target",
+    )
+
+
+def database_states(asked: DatabaseWindow) -> Statement:
+    """How each part of a database's watch does at the window's end, and since when.
+
+    `is_silent`: its collector has not repeated the state for so long that it may no longer be true.
+    """
+    return Statement(
+        f"""
+        WITH told AS (
+            SELECT *,
+                lag(state) OVER (PARTITION BY target, part ORDER BY ts) IS DISTINCT FROM state AS is_change
+            FROM database_state
+            WHERE ts >= $start - INTERVAL {LOOK_BACK_H} HOUR AND ts < $end AND {chosen("target", "target")}
+        )
+        SELECT * FROM (
+            SELECT target, arg_max(engine, ts) AS engine, part, arg_max(state, ts) AS state,
+                max(ts) FILTER (is_change) AS since_at, max(ts) AS last_at, arg_max(text, ts) AS text,
+                max(ts) < $end - INTERVAL {SILENT_S} SECOND AS is_silent
+            FROM told
+            GROUP BY target, part
+        )
+        """,
+        asked.values(target=asked.target),
+        order="state = 'ok', target, part",
+    )
+
+
+def database_trend(asked: DatabaseTrend) -> Statement:
+    """Mean and maximum of each number over time, per object. Nothing is added up over objects."""
+    return Statement(
+        f"""
+        WITH chosen AS (
+            SELECT series_id, target, object, metric, unit
+            FROM series
+            WHERE kind = 'database' AND {chosen("target", "target")} AND {chosen("metric", "metric")}
+                AND {chosen("object", "object")}
+        ),
+        grouped AS (
+            SELECT {BUCKET} AS bucket_at, series_id, count(value) AS n,
+                count(*) FILTER (outcome <> 'ok') AS failures, avg(value) AS mean, max(value) AS max,
+                sum(value) AS sum
+            FROM sample
+            WHERE {IN_WINDOW} AND series_id IN (SELECT series_id FROM chosen)
+            GROUP BY 1, 2
+        )
+        SELECT bucket_at, $bucket_ms // 1000 AS bucket_s, target, object, metric, unit, n, failures, mean,
+            max, sum
+        FROM grouped JOIN chosen USING (series_id)
+        """,
+        asked.values(target=asked.target, metric=asked.metric, object=asked.object),
+        order="bucket_at, target, metric, object",
+    )
+
+
+def database_now(asked: DatabaseNumbers) -> Statement:
+    """The newest sample of each number and object within the window."""
+    return Statement(
+        f"""
+        WITH newest AS (
+            SELECT series_id, max(ts) AS "at", arg_max_null(value, ts) AS value,
+                arg_max(outcome, ts) AS outcome
+            FROM sample
+            WHERE {IN_WINDOW} AND series_id IN (
+                SELECT series_id FROM series
+                WHERE kind = 'database' AND {chosen("target", "target")} AND {chosen("metric", "metric")}
+            )
+            GROUP BY series_id
+        )
+        SELECT target, object, metric, unit, direction, "at", value, outcome
+        FROM newest JOIN series USING (series_id)
+        """,
+        asked.values(target=asked.target, metric=asked.metric),
+        order="target, metric, object",
+    )
+
+
+TEXTS = """
+    SELECT target, database, shape, any_value(query) AS query
+    FROM query_shape
+    GROUP BY ALL
+"""
+"""The text of each shape, for rows that tell only its digest."""
+
+
+def lock_waits(asked: DatabaseWindow) -> Statement:
+    """Sessions that waited for another, as they were seen, with what both ran where it is known."""
+    return Statement(
+        f"""
+        WITH texts AS ({TEXTS})
+        SELECT ts AS "at", lock_wait.target, lock_wait.database, waiter_pid, waiter_user, waiter_application,
+            waits.query AS waiter_query, waited_us / 1000 AS waited_ms, lock, mode, relation, blocker_pid,
+            blocker_user, blocker_application, blocker_state, blocks.query AS blocker_query,
+            blocker_transaction_us / 1000 AS blocker_transaction_ms
+        FROM lock_wait
+        LEFT JOIN texts AS waits
+            ON waits.target = lock_wait.target AND waits.database = lock_wait.database
+            AND waits.shape = waiter_shape
+        LEFT JOIN texts AS blocks
+            ON blocks.target = lock_wait.target AND blocks.database = lock_wait.database
+            AND blocks.shape = blocker_shape
+        WHERE {IN_WINDOW} AND {chosen("lock_wait.target", "target")}
+        """,
+        asked.values(target=asked.target),
+        order='"at", target, waiter_pid, blocker_pid',
+        raw=True,
+    )
+
+
+def blockers(asked: DatabaseWindow) -> Statement:
+    """Sessions that others waited for. A root waited for nobody when it was last seen blocking."""
+    return Statement(
+        f"""
+        WITH seen AS (
+            SELECT * FROM lock_wait WHERE {IN_WINDOW} AND {chosen("target", "target")}
+        ),
+        held AS (
+            SELECT target, database, blocker_pid, blocker_user, blocker_application,
+                arg_max(blocker_state, ts) AS blocker_state, arg_max_null(blocker_shape, ts) AS shape,
+                count(*) AS waits_seen, count(DISTINCT waiter_pid) AS victims,
+                max(waited_us) / 1000 AS longest_waited_ms,
+                max(blocker_transaction_us) / 1000 AS longest_transaction_ms,
+                min(ts) AS first_seen_at, max(ts) AS last_seen_at
+            FROM seen
+            GROUP BY ALL
+        ),
+        texts AS ({TEXTS})
+        SELECT held.* EXCLUDE (shape), texts.query AS blocker_query,
+            NOT EXISTS (
+                FROM seen
+                WHERE seen.target = held.target AND seen.waiter_pid = held.blocker_pid
+                    AND seen.ts = held.last_seen_at
+            ) AS is_root
+        FROM held LEFT JOIN texts USING (target, database, shape)
+        """,
+        asked.values(target=asked.target),
+        order="last_seen_at DESC, longest_waited_ms DESC NULLS LAST, target, blocker_pid",
+    )

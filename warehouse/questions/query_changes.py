@@ -1,0 +1,129 @@
+"""Questions about queries that want a look: new and vanished ones, and those with a reason to suspect them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import model_validator
+
+from warehouse.questions.asking import IN_WINDOW, Edge, Statement, stored
+from warehouse.questions.queries import SUMS, Queries, chosen_shapes
+
+LEARNING_MIN = 10
+"""Minutes after the first statistics of a database in which every shape is new only to us."""
+
+EXPECTED_LOOKS = 5
+"""Samples a vanished shape would have been in at its earlier rate: absence from fewer says nothing.
+
+Were they independent, one in 150 shapes (e^-5) that go on as before would be missed that often.
+"""
+
+
+class QueryChanges(Queries):
+    """What is different from `since` on (default the window's middle) from what came before it."""
+
+    since: Edge | None = None
+
+    @property
+    def moment(self) -> datetime:
+        """The instant that parts before from after."""
+        return self.since or self.start + (self.end - self.start) / 2
+
+    @model_validator(mode="after")
+    def _since_lies_within(self) -> QueryChanges:
+        if not self.start < self.moment < self.end:
+            raise ValueError("since must lie between start and end")
+        return self
+
+
+SUSPECTS = """
+    SELECT 'touches many blocks for each row' AS reason,
+        (blocks_hit + blocks_read) / greatest(rows, calls) AS value, 'blocks' AS unit, 1000 AS threshold
+    WHERE category = 'read'
+    UNION ALL
+    SELECT 'uses no index', unindexed / calls, 'of calls', 0.5
+    UNION ALL
+    SELECT 'spills to disk', temp_blocks / calls, 'blocks a call', 128
+    UNION ALL
+    SELECT 'misses the cache', blocks_read / calls, 'blocks a call', 1000
+"""
+"""SQL for why a shape may be worth a look: 1,000 blocks are 8 MB, 128 are 1 MB, at PostgreSQL's 8 kB."""
+
+
+def query_suspects(asked: Queries) -> Statement:
+    """Shapes worth a look, each with its reason and the number that speaks for it, at or above a threshold.
+
+    A shape that touches many blocks for each row it gives back probably reads a table from end to end.
+    """
+    return Statement(
+        f"""
+        WITH chosen AS ({chosen_shapes()}),
+        summed AS (
+            SELECT shape_id, {SUMS}, sum(blocks_hit)::BIGINT AS blocks_hit,
+                sum(temp_blocks)::BIGINT AS temp_blocks, sum(unindexed)::BIGINT AS unindexed
+            FROM query_stat
+            WHERE {IN_WINDOW} AND shape_id IN (SELECT shape_id FROM chosen)
+            GROUP BY shape_id
+        )
+        SELECT target, database, shape, category, query, reason, value, unit, threshold, calls, total_ms,
+            mean_ms
+        FROM summed JOIN chosen USING (shape_id), LATERAL ({SUSPECTS})
+        WHERE value >= threshold
+        """,
+        asked.values(target=asked.target, database=asked.database),
+        order="total_ms DESC, target, database, shape, reason",
+    )
+
+
+def query_changes(asked: QueryChanges) -> Statement:
+    """Shapes that came (`new`) or stayed away (`vanished`) since a moment.
+
+    New: first seen from `since` on, in a database that was watched for a while before. Vanished: in so
+    many of the samples before `since` that several of those after it were to be expected to hold it
+    (`expected_looks`), and in none of them.
+    """
+    return Statement(
+        f"""
+        WITH chosen AS (
+            SELECT *, min(first_seen_at) OVER (PARTITION BY target, database) AS watched_from
+            FROM ({chosen_shapes()})
+        ),
+        summed AS (
+            SELECT shape_id,
+                count(*) FILTER (ts < $since) AS seen_before,
+                sum(calls) FILTER (ts < $since)::BIGINT AS calls_before,
+                sum(calls) FILTER (ts >= $since)::BIGINT AS calls_since,
+                sum(total_us) FILTER (ts < $since) / 1000 AS total_before_ms,
+                sum(total_us) FILTER (ts >= $since) / 1000 AS total_since_ms,
+                max(ts) AS last_seen_at
+            FROM query_stat
+            WHERE {IN_WINDOW} AND shape_id IN (SELECT shape_id FROM chosen)
+            GROUP BY shape_id
+        ),
+        covered AS (
+            SELECT target, count(DISTINCT ts) FILTER (ts < $since) AS looks_before,
+                count(DISTINCT ts) FILTER (ts >= $since) AS looks_since
+            FROM query_stat JOIN chosen USING (shape_id)
+            WHERE {IN_WINDOW}
+            GROUP BY target
+        ),
+        judged AS (
+            SELECT *, seen_before / nullif(looks_before, 0) * looks_since AS expected_looks,
+                CASE
+                    WHEN calls_since > 0 AND first_seen_at >= $since
+                        AND first_seen_at >= watched_from + INTERVAL {LEARNING_MIN} MINUTE
+                        THEN 'new'
+                    WHEN calls_since IS NULL AND expected_looks >= {EXPECTED_LOOKS} THEN 'vanished'
+                END AS change
+            FROM summed JOIN chosen USING (shape_id) JOIN covered USING (target)
+        )
+        SELECT change, target, database, shape, category, query, first_seen_at, last_seen_at,
+            coalesce(calls_since, calls_before) AS calls,
+            coalesce(total_since_ms, total_before_ms) AS total_ms, total_ms / calls AS mean_ms,
+            CASE change WHEN 'vanished' THEN expected_looks END AS expected_looks
+        FROM judged
+        WHERE change IS NOT NULL
+        """,
+        asked.values(target=asked.target, database=asked.database, since=stored(asked.moment)),
+        order="change, total_ms DESC, target, database, shape",
+    )
