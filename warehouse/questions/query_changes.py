@@ -1,4 +1,4 @@
-"""Questions about queries that want a look: new and vanished ones, and those with a reason to suspect them."""
+"""Questions about queries that want a look: the new, the vanished, and those there is reason to suspect."""
 
 from __future__ import annotations
 
