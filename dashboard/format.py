@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from warehouse.visible import visible
@@ -14,6 +15,9 @@ MIN_N = {50: 1, 95: 20, 99: 100}
 _MARKDOWN = {ord(mark): f"\\{mark}" for mark in "\\`*_{}[]()<>#+-.!|~$&=^"}
 _JOINER = "\u2060"
 """Shows nothing, and parts what Markdown would take for a directive, an emoji or an address."""
+
+_ARROWS = re.compile("(?<=[-<>~])(?=[-=>])")
+"""Amid what Streamlit would draw as a dash, an arrow or a sign, even where it is escaped."""
 
 
 def duration_ms(value: float | None, *, above: bool = False) -> str:
@@ -127,6 +131,7 @@ def plain(text: object) -> str:
     flat = option(text)
     for mark in (":", "@", "www"):
         flat = flat.replace(mark, mark + _JOINER)
+    flat = _ARROWS.sub(_JOINER, flat)
     return flat.translate(_MARKDOWN)
 
 

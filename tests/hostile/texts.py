@@ -121,7 +121,7 @@ texts: st.SearchStrategy[str] = st.one_of(
 
 @cache
 def corpus(amount: int) -> tuple[str, ...]:
-    """So many texts that differ as names too, all fragments among them; the same ones each time."""
+    """So many texts that differ as names too, all fragments among them; the same ones in this process."""
     found = {as_name(text): text for text in FRAGMENTS}
 
     @settings(

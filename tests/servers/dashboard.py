@@ -34,7 +34,7 @@ def running_dashboard(settings: Settings, log: Path) -> Iterator[str]:
             env=environment,
         )
         try:
-            _wait(process, url, log)
+            wait_served(process, url, log)
             yield url
         finally:
             process.send_signal(signal.SIGTERM)
@@ -45,7 +45,8 @@ def running_dashboard(settings: Settings, log: Path) -> Iterator[str]:
                 process.wait(STOP_S)
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def wait_served(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait until it answers; fail when it ends before."""
     until = time.monotonic() + START_S
     while time.monotonic() < until:
         assert process.poll() is None, log.read_text()
