@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from collectors.record import Row
+from collectors.redis_server.collector import RedisCollector
 from warehouse.settings import DatabaseSettings
 
 
@@ -25,5 +26,7 @@ class DatabaseCollector(Protocol):
         ...
 
 
-COLLECTORS: Mapping[str, Callable[[DatabaseSettings], DatabaseCollector]] = {}
+COLLECTORS: Mapping[str, Callable[[DatabaseSettings], DatabaseCollector]] = {
+    "redis": RedisCollector,
+}
 """The collector of each engine that the configuration may name."""

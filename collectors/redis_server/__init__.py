@@ -1,0 +1,1 @@
+"""Watches Redis, and servers that speak its protocol, from outside over one connection."""
