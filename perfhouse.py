@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The command line: starts the parts, checks the configuration, shows the state, exports."""
+"""The command line: starts the parts, checks the configuration, shows the state, exports, backs up."""
 
 from __future__ import annotations
 
@@ -254,6 +254,48 @@ def export(
     with Client.for_process(settings_of(context), "cli", timeout_s=600) as client:
         written = export_to(client, wanted, None if out == "-" else Path(out), force=force)
     narrate(f"wrote {written:,} bytes" + (f" to {out}" if out != "-" else ""))
+
+
+@app.command()
+def backup(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(help="The file to write; - is stdout.", metavar="FILE")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only prove that FILE is a sound backup.")] = False,
+) -> None:
+    """Write the whole warehouse to one file.
+
+    The file holds every row as it was at one instant, and is proved before it appears. Collecting goes on.
+    """
+    from cli.backup import backup as back_up
+    from cli.backup import check as prove
+
+    if check:
+        narrate(prove(Path(file)))
+    else:
+        narrate(back_up(settings_of(context), None if file == "-" else Path(file), force=force))
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="What `backup` wrote.", metavar="FILE")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Move aside, and keep, a warehouse that holds measurements.")
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only prove that FILE is a sound backup.")] = False,
+) -> None:
+    """Make a backup the warehouse, which must not run.
+
+    Every row is compared with what the warehouse held; until then nothing is changed.
+    """
+    from cli.backup import check as prove
+    from cli.restore import restore as restore_from
+
+    if check:
+        narrate(prove(file))
+    else:
+        narrate(restore_from(settings_of(context), file, replace=replace))
 
 
 @tokens_app.command("add")

@@ -17,6 +17,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import Field, create_model
 
 from warehouse import VERSION, checks, wire
+from warehouse.api_backup import backup_routes
 from warehouse.declared import JSON_LINES, Health, answer, batch_body, refusals
 from warehouse.doors import Doors
 from warehouse.errors import InvalidInputError, NotAllowedError, PerfhouseError, RefusedError
@@ -54,6 +55,7 @@ def create_app(warehouse: Warehouse) -> FastAPI:
     app.include_router(_health_route(warehouse))
     app.include_router(_ingest_route(warehouse), prefix="/api/v1")
     app.include_router(_question_routes(warehouse), prefix="/api/v1")
+    app.include_router(backup_routes(warehouse, _may(warehouse, Scope.READ)), prefix="/api/v1")
     return app
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -142,6 +143,21 @@ class Client:
         except httpx.HTTPError as error:
             raise self._away(error) from None
         return written
+
+    @contextmanager
+    def backup(self) -> Iterator[tuple[Iterator[bytes], int]]:
+        """The whole warehouse as an archive's bytes, and how many rows they will hold.
+
+        Raises the errors of `ask`; a broken stream raises WarehouseAwayError.
+        """
+        try:
+            with self._http.stream("GET", "/api/v1/backup", headers=self._authorization()) as answer:
+                if answer.is_error:
+                    answer.read()
+                _raise_refusal(answer)
+                yield answer.iter_bytes(BLOCK_BYTES), int(answer.headers["x-total-rows"])
+        except httpx.HTTPError as error:
+            raise self._away(error) from None
 
     def _request(
         self,

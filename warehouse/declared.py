@@ -17,6 +17,7 @@ REFUSALS: Mapping[int, str] = {
     401: "No token, or an unknown one",
     403: "The token may not do this, or the request comes from another site's page",
     406: "None of the media types in Accept is spoken here",
+    409: "One runs already, or what is there would be lost",
     413: "The body or the answer is too long",
     415: "The body's media type is not spoken here",
     422: "A parameter or a field is wrong; it is named",

@@ -46,6 +46,13 @@ class NewerVersionError(PerfhouseError):
     exit_code = 65
 
 
+class DamagedBackupError(PerfhouseError):
+    """A backup is not, or not wholly, what was written."""
+
+    title = "The backup is damaged"
+    exit_code = 65
+
+
 class StorageError(PerfhouseError):
     """The warehouse file cannot be read or written."""
 

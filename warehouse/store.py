@@ -87,7 +87,7 @@ class Store:
 
     def sizes(self) -> tuple[int, int]:
         """Bytes of the database file and of its write-ahead log."""
-        wal = self.path.with_name(self.path.name + ".wal")
+        wal = wal_of(self.path)
         return (self.path.stat().st_size, wal.stat().st_size if wal.exists() else 0)
 
     def reopen(self) -> None:
@@ -133,6 +133,61 @@ class Store:
                 f"{self.path}: {error}", "Look at free space and permissions, then start again."
             ) from error
         return connection
+
+
+def new_file(path: Path, settings: Settings, version: int) -> DuckDBPyConnection:
+    """A new warehouse file at an earlier (or the present) schema, apart from the one in use.
+
+    Raises StorageError.
+    """
+    os.umask(0o077)
+    steps = [step for step in migrations() if step[0] <= version]
+    try:
+        connection = duckdb.connect(path)
+        _migrate(connection, steps)
+        _harden(connection, settings)
+    except duckdb.Error as error:
+        raise StorageError(f"{path}: {error}", "Look at free space and permissions.") from error
+    return connection
+
+
+def migrate(connection: DuckDBPyConnection) -> None:
+    """Bring a file that `new_file` made to the present schema, and fold its write-ahead log in."""
+    _migrate(connection, migrations())
+    connection.execute("CHECKPOINT")
+
+
+def read_only(path: Path, settings: Settings) -> DuckDBPyConnection:
+    """A warehouse file that no process has open, at whatever schema it is. Raises StorageError."""
+    try:
+        connection = duckdb.connect(path, read_only=True)
+        _harden(connection, settings)
+    except duckdb.Error as error:
+        raise StorageError(f"{path}: {error}", "Restore a backup, or move the file away.") from error
+    return connection
+
+
+def in_memory() -> DuckDBPyConnection:
+    """A database of no file, to compute in; it reaches no file either."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def fold(path: Path) -> None:
+    """Fold the write-ahead log into a warehouse file that no process has open. Raises StorageError."""
+    try:
+        with duckdb.connect(path) as connection:
+            connection.execute("CHECKPOINT")
+    except duckdb.Error as error:
+        raise StorageError(f"{path}: {error}") from error
+
+
+def wal_of(path: Path) -> Path:
+    """The write-ahead log of a warehouse file."""
+    return path.with_name(path.name + ".wal")
 
 
 def make_private(directory: Path) -> None:

@@ -1,0 +1,80 @@
+"""The route that streams the whole warehouse."""
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from itertools import chain
+from typing import Annotated, Any
+
+import anyio
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from warehouse.backup import Snapshot
+from warehouse.declared import refusals
+from warehouse.errors import RefusedError
+from warehouse.leases import Lease
+from warehouse.service import Warehouse
+from warehouse.tokens import Token
+
+MEDIA_TYPE = "application/x-tar"
+ARCHIVE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The archive, in the order of its files",
+        "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def backup_routes(warehouse: Warehouse, may_read: Callable[..., Token]) -> APIRouter:
+    """`/backup`, one at a time and outside the places of questions and exports."""
+    router = APIRouter()
+    place = threading.BoundedSemaphore(1)
+
+    @router.get("/backup", response_class=Response, responses=ARCHIVE | refusals(400, 401, 403, 409, 503))
+    def backup(_: Annotated[Token, Depends(may_read)]) -> Response:
+        """Every row of every table as it is now, as an archive; no tokens."""
+        if not place.acquire(blocking=False):
+            raise RefusedError("a backup runs already", "Try again when it has ended.", status=409)
+        blocks = _archive(warehouse, place)
+        rows, first = int(next(blocks)), next(blocks)
+        return _Streamed(
+            first,
+            blocks,
+            media_type=MEDIA_TYPE,
+            headers={
+                "content-disposition": 'attachment; filename="perfhouse-backup.tar"',
+                "x-total-rows": str(rows),
+            },
+        )
+
+    return router
+
+
+class _Streamed(StreamingResponse):
+    """Gives the place back whichever way it ends: read whole, broken off, or never begun."""
+
+    def __init__(self, first: bytes, blocks: Generator[bytes], **options: Any) -> None:
+        super().__init__(chain((first,), blocks), **options)
+        self._blocks = blocks
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(self._blocks.close)
+
+
+def _archive(warehouse: Warehouse, place: threading.BoundedSemaphore) -> Generator[bytes]:
+    """The number of rows, in digits, then the archive's bytes; the place is free again at its end."""
+    with ExitStack() as ending:
+        ending.callback(place.release)
+        lease = Lease(warehouse.store.cursor())
+        ending.callback(lease.end)
+        snapshot = Snapshot(lease)
+        yield str(snapshot.rows).encode()
+        yield from snapshot.archive()
