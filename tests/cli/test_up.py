@@ -42,7 +42,7 @@ health_interval_s = 1
 class Up:
     """A running `up`, with what it says."""
 
-    def __init__(self, config: Path, log: Path) -> None:
+    def __init__(self, config: Path, log: Path, **environment: str) -> None:
         self.settings: Settings = load(config, {})
         self.config = config
         self.log = log
@@ -52,7 +52,7 @@ class Up:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                env=clean_environment(),
+                env=clean_environment(**environment),
                 cwd=config.parent,
             )
 
