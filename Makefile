@@ -90,7 +90,7 @@ tools:
 	missing=()
 	command -v chromium > /dev/null || missing+=(chromium)
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || missing+=(postgresql)
-	[ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server-core)
+	[ -x /usr/sbin/mariadbd -a -x /usr/bin/my_print_defaults ] || missing+=(mariadb-server-core mariadb-client-core)
 	command -v redis-server > /dev/null || missing+=(redis-server)
 	command -v faketime > /dev/null || missing+=(faketime)
 	command -v strace > /dev/null || missing+=(strace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from collectors.mysql.collector import MySqlCollector
 from collectors.record import Row
 from collectors.redis_server.collector import RedisCollector
 from warehouse.settings import DatabaseSettings
@@ -27,6 +28,7 @@ class DatabaseCollector(Protocol):
 
 
 COLLECTORS: Mapping[str, Callable[[DatabaseSettings], DatabaseCollector]] = {
+    "mysql": MySqlCollector,
     "redis": RedisCollector,
 }
 """The collector of each engine that the configuration may name."""

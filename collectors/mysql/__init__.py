@@ -1,0 +1,1 @@
+"""Watches MySQL 8 and MariaDB from outside over one connection."""
