@@ -20,8 +20,9 @@ from warehouse import VERSION, checks, wire
 from warehouse.api_backup import backup_routes
 from warehouse.declared import JSON_LINES, Health, answer, batch_body, refusals
 from warehouse.doors import Doors
-from warehouse.errors import InvalidInputError, NotAllowedError, PerfhouseError, RefusedError
+from warehouse.errors import InvalidInputError, NotAllowedError, PerfhouseError, RefusedError, StoppedError
 from warehouse.export import MEDIA_TYPES, Format, format_of, render, render_blocks
+from warehouse.health import health
 from warehouse.model import Receipt, now
 from warehouse.questions import QUESTIONS, Statement
 from warehouse.questions.asking import Asked
@@ -29,6 +30,7 @@ from warehouse.service import Warehouse
 from warehouse.tokens import Scope, Token
 
 RETRY_AFTER_S = "1"
+STOPPED_RETRY_AFTER_S = "5"
 
 
 def create_app(warehouse: Warehouse) -> FastAPI:
@@ -76,16 +78,8 @@ def _health_route(warehouse: Warehouse) -> APIRouter:
 
     @router.get("/healthz", responses=refusals(400, 403))
     def healthz() -> Health:
-        """Whether the warehouse is up, and since when. Needs no token."""
-        file_bytes, wal_bytes = warehouse.store.sizes()
-        return Health(
-            status="ok",
-            version=VERSION,
-            schema_version=warehouse.store.schema_version,
-            started_at=warehouse.started_at,
-            file_bytes=file_bytes,
-            wal_bytes=wal_bytes,
-        )
+        """Whether the warehouse is up, since when, and whether it stores. Needs no token."""
+        return health(warehouse)
 
     return router
 
@@ -248,7 +242,8 @@ async def _show_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, PerfhouseError)
     status = error.status if isinstance(error, RefusedError) else 503
     field = error.field if isinstance(error, RefusedError) else ""
-    headers = {"retry-after": RETRY_AFTER_S} if status == 503 else {}
+    wait_s = STOPPED_RETRY_AFTER_S if isinstance(error, StoppedError) else RETRY_AFTER_S
+    headers = {"retry-after": wait_s} if status == 503 else {}
     return JSONResponse(
         {"error": {"title": error.title, "message": error.message, "hint": error.hint, "field": field}},
         status_code=status,

@@ -16,7 +16,6 @@ from starlette.types import Scope as AsgiScope
 from warehouse.backup import Snapshot
 from warehouse.declared import refusals
 from warehouse.errors import RefusedError
-from warehouse.leases import Lease
 from warehouse.service import Warehouse
 from warehouse.tokens import Token
 
@@ -73,8 +72,6 @@ def _archive(warehouse: Warehouse, place: threading.BoundedSemaphore) -> Generat
     """The number of rows, in digits, then the archive's bytes; the place is free again at its end."""
     with ExitStack() as ending:
         ending.callback(place.release)
-        lease = Lease(warehouse.store.cursor())
-        ending.callback(lease.end)
-        snapshot = Snapshot(lease)
+        snapshot = Snapshot(ending.enter_context(warehouse.store.lend()))
         yield str(snapshot.rows).encode()
         yield from snapshot.archive()

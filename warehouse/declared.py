@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from warehouse import wire
 from warehouse.export import MEDIA_TYPES
+from warehouse.keeper import StorageState
 from warehouse.model import Batch
 
 REFUSALS: Mapping[int, str] = {
@@ -44,8 +45,26 @@ class Refusal(BaseModel):
     error: Told
 
 
+class StorageHealth(BaseModel):
+    """Whether batches are stored (`state` ok, paused or failing), why not, and since when."""
+
+    state: StorageState
+    reason: str
+    since_at: datetime
+    readable: bool
+    free_bytes: int | None
+    reserve_bytes: int | None
+
+
+class LossHealth(BaseModel):
+    """What was acknowledged and is no longer there, found since the warehouse started."""
+
+    found_at: datetime
+    text: str
+
+
 class Health(BaseModel):
-    """That the warehouse is up, and since when."""
+    """That the warehouse is up, since when, and how its storage does. `status` is ok or degraded."""
 
     status: str
     version: str
@@ -53,6 +72,8 @@ class Health(BaseModel):
     started_at: datetime
     file_bytes: int
     wal_bytes: int
+    storage: StorageHealth
+    losses: list[LossHealth]
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -60,6 +60,12 @@ class StorageError(PerfhouseError):
     exit_code = 74
 
 
+class StoppedError(StorageError):
+    """Nothing is stored for now: the disk is nearly full or cannot be written. It goes on by itself."""
+
+    title = "Storage is stopped"
+
+
 class WarehouseAwayError(PerfhouseError):
     """No warehouse answers at the configured address."""
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from warehouse import restore, store
 from warehouse.errors import AlreadyRunningError, StorageError
+from warehouse.lock import DataDirectoryLock
 from warehouse.model import now
-from warehouse.store import DataDirectoryLock
 
 if TYPE_CHECKING:
     from warehouse.settings import Settings

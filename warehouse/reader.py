@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
+from warehouse import salvage
 from warehouse.errors import DeadlineError, InvalidInputError, StorageError, TooManyRowsError
+from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
     from warehouse.questions import Statement
     from warehouse.store import Store
 
 EXPORTS_AT_ONCE = 2
 ROWS_PER_BLOCK = 50_000
-INTERRUPT_EVERY_S = 0.02
+GATE_S = 5.0
+"""How long a question waits for a database that was invalidated to be opened again."""
+
+AGAIN_S = 0.1
 
 
 class Reader:
@@ -45,17 +48,13 @@ class Reader:
         if not self._slots.acquire(timeout=self._deadline_s):
             raise self._too_slow("waited for other questions")
         try:
-            with self._interrupted_at(until) as connection:
-                table = connection.sql(
-                    f"SELECT * FROM ({statement.ordered}) LIMIT {self._row_cap + 1}",  # noqa: S608 - our own question
-                    params=self._values(statement),
-                ).to_arrow_table()
+            table = self._read(statement, until)
         except duckdb.InterruptException:
             raise self._too_slow("ran") from None
         except (duckdb.OutOfRangeException, duckdb.ConversionException, OverflowError) as error:
             raise InvalidInputError(f"the window cannot be read: {error}", field="start") from None
         except duckdb.Error as error:
-            raise StorageError(str(error)) from error
+            raise salvage.storage_error(error) from error
         finally:
             self._slots.release()
         if table.num_rows > self._row_cap:
@@ -73,19 +72,19 @@ class Reader:
         exports run already.
         """
         if statement.finish is not None:
-            yield from _first_schema(self.answer(statement).to_reader())
+            table = self.answer(statement)
+            yield from _first_schema(table.schema, iter(table.to_batches()))
             return
         if not self._exports.acquire(blocking=False):
             raise StorageError(f"{EXPORTS_AT_ONCE} exports run already", "Try again when one has ended.")
         try:
-            connection = self._store.cursor()
-            try:
-                reader = connection.sql(statement.streamed, params=self._values(statement)).to_arrow_reader(
-                    ROWS_PER_BLOCK
-                )
-                yield from _first_schema(reader)
-            finally:
-                connection.close()
+            with self._store.lend() as lease:
+                with lease.busy() as connection:
+                    lease.blocks = connection.sql(
+                        statement.streamed, params=self._values(statement)
+                    ).to_arrow_reader(ROWS_PER_BLOCK)
+                    schema = lease.blocks.schema
+                yield from _first_schema(schema, iter(lambda: _next_block(lease), None))
         finally:
             self._exports.release()
 
@@ -102,29 +101,47 @@ class Reader:
             status=504,
         )
 
+    def _read(self, statement: Statement, until: float) -> pa.Table:
+        """Run it until it ends or its time is over; again where the file was opened anew meanwhile."""
+        patient_until = min(until, time.monotonic() + GATE_S)
+        while True:
+            try:
+                with self._interrupted_at(until) as lease, lease.busy() as connection:
+                    return connection.sql(
+                        f"SELECT * FROM ({statement.ordered}) LIMIT {self._row_cap + 1}",  # noqa: S608 - our own question
+                        params=self._values(statement),
+                    ).to_arrow_table()
+            except (CalledBackError, duckdb.InterruptException):
+                if time.monotonic() >= until:
+                    raise
+            except duckdb.FatalException as error:
+                self._store.suspect(error)
+                if time.monotonic() >= patient_until:
+                    raise
+                time.sleep(AGAIN_S)
+
     @contextmanager
-    def _interrupted_at(self, until: float) -> Iterator[DuckDBPyConnection]:
+    def _interrupted_at(self, until: float) -> Iterator[Lease]:
         """A connection whose statement is interrupted when its time is over.
 
         An interrupt is lost on a connection that runs nothing yet, so it is repeated until the end.
         """
-        connection = self._store.cursor()
-        ended = threading.Event()
+        with self._store.lend() as lease:
+            ended = threading.Event()
 
-        def watch() -> None:
-            wait_s = max(0.0, until - time.monotonic())
-            while not ended.wait(wait_s):
-                connection.interrupt()
-                wait_s = INTERRUPT_EVERY_S
+            def watch() -> None:
+                wait_s = max(0.0, until - time.monotonic())
+                while not ended.wait(wait_s):
+                    lease.interrupt()
+                    wait_s = INTERRUPT_EVERY_S
 
-        watcher = threading.Thread(target=watch, name="deadline", daemon=True)
-        watcher.start()
-        try:
-            yield connection
-        finally:
-            ended.set()
-            watcher.join()
-            connection.close()
+            watcher = threading.Thread(target=watch, name="deadline", daemon=True)
+            watcher.start()
+            try:
+                yield lease
+            finally:
+                ended.set()
+                watcher.join()
 
 
 def in_utc(table: pa.Table) -> pa.Table:
@@ -144,8 +161,16 @@ def _outward(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _first_schema(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    schema = _utc_schema(reader.schema)
-    yield pa.RecordBatch.from_pylist([], schema=schema)
-    for batch in reader:
+def _next_block(lease: Lease) -> pa.RecordBatch | None:
+    """The next block of what the lease streams; None at its end."""
+    with lease.busy():
+        try:
+            return lease.blocks.read_next_batch() if lease.blocks is not None else None
+        except StopIteration:
+            return None
+
+
+def _first_schema(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield pa.RecordBatch.from_pylist([], schema=_utc_schema(schema))
+    for batch in batches:
         yield from in_utc(pa.Table.from_batches([batch])).to_batches()

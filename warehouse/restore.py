@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 
-from warehouse import VERSION, store
+from warehouse import VERSION, schema, store
 from warehouse.archive import Archive, Manifest, Part
 from warehouse.backup import hash_of, tables_of
 from warehouse.errors import DamagedBackupError, InvalidInputError, NewerVersionError, StorageError
@@ -66,7 +66,7 @@ def refuse_held(rows: int | None, *, replace: bool) -> None:
 
 def refuse_newer(manifest: Manifest, name: Path) -> None:
     """Raises NewerVersionError when the backup's tables are those of a later Perfhouse."""
-    known = store.migrations()[-1][0]
+    known = schema.migrations()[-1][0]
     if manifest.schema_version > known:
         raise NewerVersionError(
             f"{name} is at schema {manifest.schema_version} (written by Perfhouse "
@@ -120,7 +120,7 @@ def build(archive: Archive, settings: Settings, on_rows: Progress = lambda _: No
             _load(connection, archive, on_rows)
             for name, value in archive.manifest.sequences.items():
                 connection.execute("SELECT setval(?, ?)", [name, value])
-            store.migrate(connection)
+            store.migrate_to_present(connection)
         finally:
             connection.close()
         sync(draft)
@@ -212,6 +212,7 @@ def place(settings: Settings, at: datetime, *, keep: bool) -> Path | None:
             if wal.exists():
                 os.link(wal, store.wal_of(kept))
         wal.unlink(missing_ok=True)
+        store.acks_of(present).unlink(missing_ok=True)
         ready_file(settings).replace(present)
         sync(present.parent)
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from warehouse import retention, tokens
+from warehouse.keeper import Keeper
 from warehouse.model import now
 from warehouse.reader import Reader
 from warehouse.settings import Settings
@@ -25,7 +26,8 @@ class Warehouse:
         self.store = Store(settings)
         _ensure_local_tokens(settings)
         self.keyring = Keyring(settings.token_dir)
-        self.writer = Writer(self.store)
+        self.keeper = Keeper(self.store)
+        self.writer = Writer(self.keeper)
         self.reader = Reader(
             self.store, deadline_s=settings.warehouse.deadline_s, row_cap=settings.warehouse.row_cap
         )

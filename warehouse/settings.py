@@ -51,6 +51,7 @@ class WarehouseSettings(Section):
     row_cap: Annotated[int, Field(ge=100, le=10_000_000)] = 200_000
     max_body_mb: Annotated[int, Field(ge=1, le=1024)] = 32
     memory_limit_mb: Annotated[int, Field(ge=256)] = 2048
+    reserve_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 512
 
     @property
     def url(self) -> str:

@@ -1,19 +1,25 @@
-"""The only file that opens DuckDB: the lock, the file, its migrations and its hardening."""
+"""The only file that opens DuckDB: for writing, for reading where that is all the disk allows, and again."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from warehouse import VERSION
-from warehouse.errors import AlreadyRunningError, NewerVersionError, StorageError
+from warehouse import VERSION, salvage, schema
+from warehouse.acks import Acks, Loss, missing
+from warehouse.errors import NewerVersionError, PerfhouseError, StorageError
+from warehouse.leases import PATIENCE_S, Lease
+from warehouse.lock import DataDirectoryLock, make_private
 from warehouse.model import now
+from warehouse.schema import MIGRATIONS, migrate, version_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -22,56 +28,45 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+GATE_S = 5.0
+"""How long a question waits while the file is being opened again."""
 
-
-def migrations(folder: Path = MIGRATIONS) -> list[tuple[int, str, str]]:
-    """Every migration as (version, name, SQL), in order."""
-    files = sorted(folder.glob("[0-9]*.sql"))
-    return [(int(file.stem.partition("_")[0]), file.stem, file.read_text(encoding="utf-8")) for file in files]
-
-
-class DataDirectoryLock:
-    """One process per data directory, held by `flock` and so freed by the kernel even on kill -9."""
-
-    def __init__(self, data_dir: Path) -> None:
-        make_private(data_dir)
-        self._path = data_dir / "warehouse.lock"
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(self._descriptor)
-            raise AlreadyRunningError(
-                f"the warehouse of {data_dir} is already open in process {owner}",
-                "Stop that process first, or choose another data_dir.",
-            ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        """Let the next process in."""
-        os.close(self._descriptor)
+MOST_CUTS = 8
+"""How often the log may be found damaged while it is opened once."""
 
 
 class Store:
-    """The open DuckDB file. One per process; `cursor()` gives each thread its own connection."""
+    """The open DuckDB file. One per process.
+
+    `lend` gives each question a connection of its own, `cursor` one that is closed under its holder
+    when the file is opened again. Not for two threads that open and close it.
+    """
 
     def __init__(self, settings: Settings, folder: Path = MIGRATIONS) -> None:
-        """Lock the data directory and open its file, creating or migrating it.
+        """Lock the data directory and open its file, creating, mending or migrating it.
 
-        Raises AlreadyRunningError, NewerVersionError (the file is left untouched) or StorageError.
+        Where the file can be read but not written, `writable` is False and `trouble` tells why. Raises
+        AlreadyRunningError, NewerVersionError (the file is left untouched) or StorageError.
         """
         os.umask(0o077)
-        self._settings = settings
-        self._migrations = migrations(folder)
-        self._opening = threading.Lock()
+        self.settings = settings
+        self._steps = schema.migrations(folder)
+        self._gate = threading.Lock()
+        self._leases: set[Lease] = set()
+        self._cursors: weakref.WeakSet[DuckDBPyConnection] = weakref.WeakSet()
+        self._connection: DuckDBPyConnection | None = None
+        self._damage: list[str] = []
         self.path = settings.database_file
+        self.losses: list[Loss] = []
+        self.writable = False
+        self.trouble = ""
+        self.suspicion = ""
         self._lock = DataDirectoryLock(settings.data_dir)
         try:
             self._refuse_newer()
-            self._connection = self._open()
+            with self._told():
+                self.acks = Acks(acks_of(self.path))
+            self._open_somehow()
         except BaseException:
             self._lock.release()
             raise
@@ -79,43 +74,129 @@ class Store:
     @property
     def schema_version(self) -> int:
         """The version of the tables, which is the number of the newest migration."""
-        return self._migrations[-1][0]
+        return self._steps[-1][0]
 
-    def cursor(self) -> DuckDBPyConnection:
-        """A connection of one's own to the same file."""
-        return self._connection.cursor()
+    @property
+    def wal(self) -> Path:
+        """The write-ahead log: what was committed and is not yet folded into the file."""
+        return wal_of(self.path)
+
+    @property
+    def readable(self) -> bool:
+        """Whether questions can be answered."""
+        return self._connection is not None
 
     def sizes(self) -> tuple[int, int]:
         """Bytes of the database file and of its write-ahead log."""
-        wal = wal_of(self.path)
-        return (self.path.stat().st_size, wal.stat().st_size if wal.exists() else 0)
+        return (_size(self.path), _size(self.wal))
+
+    def cursor(self) -> DuckDBPyConnection:
+        """A connection of one's own. Raises StorageError while the file cannot be read."""
+        with self._open() as connection:
+            cursor = connection.cursor()
+            self._cursors.add(cursor)
+            return cursor
+
+    @contextmanager
+    def lend(self) -> Iterator[Lease]:
+        """A connection of one's own that can be called back. Raises StorageError as `cursor` does."""
+        with self._open() as connection:
+            lease = Lease(connection.cursor())
+            self._leases.add(lease)
+        try:
+            yield lease
+        finally:
+            lease.end()
+            self._leases.discard(lease)
+
+    def suspect(self, error: duckdb.Error) -> None:
+        """Note that a question found the database invalidated: it must be opened again."""
+        self.suspicion = str(error)
 
     def reopen(self) -> None:
-        """Close and open again: the only way back after DuckDB declared the database invalidated."""
-        with self._opening:
+        """Close everything and open for writing, with all that is in the log folded into the file.
+
+        That is the only way back after DuckDB declared the database invalidated, and what was found in
+        the log after a failure is on the disk only then. Where it fails the file is opened for reading,
+        and StorageError says why it cannot be written; `losses` tells what was not found again.
+        """
+        with self._gate:
+            self._close_all()
+            self.suspicion = ""
             try:
-                self._connection.close()
-            except duckdb.Error as error:
-                log.warning("closing the warehouse file: %s", error)
-            self._connection = self._open()
+                self._connection = self._open_for_writing()
+            except StorageError as error:
+                self.trouble = error.message
+                self._connection = self._open_for_reading()
+                raise
+            self.writable, self.trouble = True, ""
+
+    def _open_somehow(self) -> None:
+        """For writing, else for reading alone. Raises StorageError where neither works."""
+        try:
+            self.reopen()
+        except StorageError as error:
+            if self._connection is None:
+                raise
+            log.warning("%s; the file is read only until it can be written", error)
+
+    def reopen_for_reading(self) -> None:
+        """Close everything and open for reading alone, what is in the log included, if that can be."""
+        with self._gate:
+            self._close_all()
+            self.suspicion = ""
+            self._connection = self._open_for_reading()
 
     def close(self) -> None:
         """Fold the write-ahead log into the file, close it and free the lock."""
-        try:
-            self._connection.execute("CHECKPOINT")
-            self._connection.close()
-        except duckdb.Error as error:
-            log.warning("closing the warehouse file: %s", error)
+        with self._gate:
+            try:
+                if self.writable and self._connection is not None:
+                    self._connection.execute("CHECKPOINT")
+                    self.acks.clear()
+            except duckdb.Error as error:
+                log.warning("closing the warehouse file: %s", error)
+            self._close_all()
+        self.acks.close()
         self._lock.release()
 
-    def _refuse_newer(self) -> None:
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            return
+    @contextmanager
+    def _open(self) -> Iterator[DuckDBPyConnection]:
+        """The first connection, which is not closed meanwhile."""
+        if not self._gate.acquire(timeout=GATE_S):
+            raise StorageError("the warehouse opens its file again", "Ask again in a moment.")
         try:
-            with duckdb.connect(self.path, read_only=True) as probe:
-                found, writer = _version_of(probe)
+            if self._connection is None:
+                raise StorageError(f"the warehouse file cannot be read: {self.trouble}", salvage.LOOK)
+            yield self._connection
         except duckdb.Error as error:
-            raise StorageError(f"{self.path}: {error}", "Restore a backup, or move the file away.") from error
+            raise StorageError(f"the warehouse file cannot be read: {error}", salvage.LOOK) from error
+        finally:
+            self._gate.release()
+
+    def _close_all(self) -> None:
+        """Close every connection: an invalidated database stays so while one of them lives."""
+        self.writable = False
+        for lease in list(self._leases):
+            lease.end(PATIENCE_S)
+        for each in [*self._cursors, self._connection]:
+            try:
+                if each is not None:
+                    each.close()
+            except duckdb.Error as error:
+                log.warning("closing the warehouse file: %s", error)
+        self._cursors.clear()
+        self._connection = None
+
+    def _refuse_newer(self) -> None:
+        if _size(self.path) == 0:
+            return
+        with self._told():
+            probe = self._connect(read_only=True)
+            try:
+                found, writer = version_of(probe)
+            finally:
+                probe.close()
         if found > self.schema_version:
             raise NewerVersionError(
                 f"{self.path} is at schema {found} (written by Perfhouse {writer}); "
@@ -123,16 +204,80 @@ class Store:
                 "Run the newer Perfhouse, or choose another data_dir. The file was not changed.",
             )
 
-    def _open(self) -> DuckDBPyConnection:
-        try:
-            connection = duckdb.connect(self.path)
-            _migrate(connection, self._migrations)
-            _harden(connection, self._settings)
-        except duckdb.Error as error:
-            raise StorageError(
-                f"{self.path}: {error}", "Look at free space and permissions, then start again."
-            ) from error
+    def _open_for_writing(self) -> DuckDBPyConnection:
+        with self._told():
+            connection = self._connect()
+            try:
+                migrate(connection, self._steps)
+                self._settle(connection)
+                _harden(connection, self.settings)
+            except BaseException:
+                _close(connection)
+                raise
         return connection
+
+    def _settle(self, connection: DuckDBPyConnection) -> None:
+        """Find out what was lost, then fold the log into the file, forced to the disk."""
+        acks = self.acks.read()
+        ids = [ack.batch_id for ack in acks]
+        stored = connection.execute("SELECT batch_id FROM batch WHERE batch_id IN (SELECT unnest(?))", [ids])
+        lost = missing(acks, {str(row[0]) for row in stored.fetchall()})
+        if lost and not self._damage:
+            why = "the write-ahead log does not hold all that was acknowledged"
+            aside = salvage.set_aside(self.wal, self.settings.data_dir, now()) if _size(self.wal) else None
+            self._damage.append(
+                f"{why} (it is kept as {aside})" if aside else f"{why}, it is missing or empty"
+            )
+        connection.execute("CHECKPOINT")
+        if self._damage:
+            loss = Loss(", ".join(self._damage), lost, known=self.acks.existed)
+            log.error("%s", loss.text)
+            self.losses.append(loss)
+            self._damage.clear()
+        self.acks.clear()
+
+    def _open_for_reading(self) -> DuckDBPyConnection | None:
+        """The file as it is, its log replayed in memory; None when it cannot even be read."""
+        if _size(self.path) == 0:
+            return None
+        try:
+            connection = self._connect(read_only=True)
+            try:
+                found, _ = version_of(connection)
+                if found == self.schema_version:
+                    _harden(connection, self.settings)
+                    return connection
+            except BaseException:
+                _close(connection)
+                raise
+            _close(connection)
+        except (duckdb.Error, PerfhouseError, OSError) as error:
+            log.warning("the warehouse file cannot be read: %s", error)
+        return None
+
+    def _connect(self, *, read_only: bool = False) -> DuckDBPyConnection:
+        """Open the file; what is damaged in its log is set aside and cut off."""
+        for _ in range(MOST_CUTS):
+            try:
+                return duckdb.connect(self.path, read_only=read_only)
+            except duckdb.Error as error:
+                sound = salvage.sound_bytes(error)
+                if sound is None:
+                    raise
+                aside = salvage.set_aside(self.wal, self.settings.data_dir, now())
+                salvage.cut(self.wal, sound)
+                told = f"the write-ahead log was damaged at byte {sound} of {_size(aside)}"
+                self._damage.append(f"{told} and cut there (it is kept as {aside})")
+                log.warning("%s: %s", self._damage[-1], error)
+        raise StorageError(f"{self.wal} is damaged again and again", salvage.LOOK)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """DuckDB's errors as ours, with what to do."""
+        try:
+            yield
+        except (duckdb.Error, OSError) as error:
+            raise salvage.storage_error(error, self.path) from error
 
 
 def new_file(path: Path, settings: Settings, version: int) -> DuckDBPyConnection:
@@ -141,19 +286,19 @@ def new_file(path: Path, settings: Settings, version: int) -> DuckDBPyConnection
     Raises StorageError.
     """
     os.umask(0o077)
-    steps = [step for step in migrations() if step[0] <= version]
+    steps = [step for step in schema.migrations() if step[0] <= version]
     try:
         connection = duckdb.connect(path)
-        _migrate(connection, steps)
+        migrate(connection, steps)
         _harden(connection, settings)
     except duckdb.Error as error:
         raise StorageError(f"{path}: {error}", "Look at free space and permissions.") from error
     return connection
 
 
-def migrate(connection: DuckDBPyConnection) -> None:
+def migrate_to_present(connection: DuckDBPyConnection) -> None:
     """Bring a file that `new_file` made to the present schema, and fold its write-ahead log in."""
-    _migrate(connection, migrations())
+    migrate(connection, schema.migrations())
     connection.execute("CHECKPOINT")
 
 
@@ -190,48 +335,23 @@ def wal_of(path: Path) -> Path:
     return path.with_name(path.name + ".wal")
 
 
-def make_private(directory: Path) -> None:
-    """Create a directory for one's own eyes (0700), parents included."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    directory.chmod(0o700)
+def acks_of(path: Path) -> Path:
+    """The record of what was acknowledged and stands in that log alone."""
+    return path.with_name(path.name + ".acks")
 
 
-def _version_of(connection: DuckDBPyConnection) -> tuple[int, str]:
-    known = connection.execute(
-        "SELECT count(*) FROM information_schema.tables WHERE table_name = 'migration'"
-    ).fetchall()[0][0]
-    if not known:
-        return (0, "nobody")
-    rows = connection.execute(
-        "SELECT version, perfhouse_version FROM migration ORDER BY version DESC LIMIT 1"
-    ).fetchall()
-    return (int(rows[0][0]), str(rows[0][1])) if rows else (0, "nobody")
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
-def _migrate(connection: DuckDBPyConnection, steps: list[tuple[int, str, str]]) -> None:
-    """Run what is missing: each step in a transaction of its own, then a checkpoint."""
-    found, _ = _version_of(connection)
-    if found == 0:
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, name VARCHAR NOT NULL, "
-            "perfhouse_version VARCHAR NOT NULL, applied_at TIMESTAMP_MS NOT NULL)"
-        )
-    for version, name, sql in steps:
-        if version <= found:
-            continue
-        connection.execute("BEGIN")
-        try:
-            connection.execute(sql)
-            connection.execute(
-                "INSERT INTO migration VALUES (?, ?, ?, ?)",
-                [version, name, VERSION, now().replace(tzinfo=None)],
-            )
-            connection.execute("COMMIT")
-        except duckdb.Error:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("CHECKPOINT")
-        log.info("migrated the warehouse to %s", name)
+def _close(connection: DuckDBPyConnection) -> None:
+    try:
+        connection.close()
+    except duckdb.Error as error:
+        log.warning("closing the warehouse file: %s", error)
 
 
 def _harden(connection: DuckDBPyConnection, settings: Settings) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from warehouse.errors import InvalidInputError, NotAllowedError, StorageError
-from warehouse.store import make_private
+from warehouse.lock import make_private
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
@@ -14,16 +16,23 @@ import duckdb
 from warehouse.checks import Incoming
 from warehouse.errors import StorageError
 from warehouse.ingest import store_batch
-from warehouse.model import Receipt
+from warehouse.keeper import Keeper, is_fault
+from warehouse.model import Event, Receipt
+from warehouse.notes import batch_of
+from warehouse.salvage import storage_error
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from warehouse.store import Store
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+Entry = tuple["Callable[[DuckDBPyConnection], object]", "Future[object]"]
+"""Work for the writer's connection, and where its result goes."""
+
+TEND_S = 0.5
+"""How often the file is looked after, at the latest."""
 
 WAITING_BATCHES = 64
 """Batches that may wait for the writer before new ones are told to come back."""
@@ -36,22 +45,22 @@ class BusyError(StorageError):
 
 
 class Writer:
-    """Stores batches one after the other on a thread of its own."""
+    """Stores batches one after the other on a thread of its own, which also tends the file."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._waiting: queue.Queue[tuple[Callable[[DuckDBPyConnection], object], Future[object]] | None] = (
-            queue.Queue(WAITING_BATCHES)
-        )
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._waiting: queue.Queue[Entry | None] = queue.Queue(WAITING_BATCHES)
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
     def ingest(self, incoming: Incoming) -> Future[Receipt]:
         """Store a batch; the result is there after the commit.
 
-        The future raises InvalidInputError (nothing stored) or StorageError. Raises BusyError at once.
+        The future raises InvalidInputError (nothing stored) or StorageError. Raises at once BusyError, or
+        StoppedError while nothing is stored.
         """
-        return self.submit(lambda connection: store_batch(connection, incoming))
+        self._keeper.check()
+        return self.submit(lambda connection: self._store(connection, incoming))
 
     def submit(self, work: Callable[[DuckDBPyConnection], T]) -> Future[T]:
         """Run `work` on the writer's connection, after what waits already."""
@@ -68,22 +77,59 @@ class Writer:
         self._thread.join()
 
     def _work(self) -> None:
-        connection: DuckDBPyConnection | None = self._store.cursor()
-        while (entry := self._waiting.get()) is not None:
-            work, future = entry
-            try:
-                if connection is None:
-                    self._store.reopen()
-                    connection = self._store.cursor()
-                future.set_result(work(connection))
-            except duckdb.FatalException as error:
-                log.exception("the database was invalidated; it is opened again for the next batch")
-                connection = None
-                future.set_exception(StorageError(str(error)))
-            except duckdb.Error as error:
+        tended_at = time.monotonic()
+        while True:
+            with suppress(queue.Empty):
+                entry = self._waiting.get(timeout=TEND_S)
+                if entry is None:
+                    break
+                self._run(*entry)
+            if time.monotonic() - tended_at >= TEND_S:
+                tended_at = time.monotonic()
+                self._tend()
+        self._tend()
+        self._keeper.close()
+
+    def _run(self, work: Callable[[DuckDBPyConnection], object], future: Future[object]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(work(self._keeper.connection()))
+        except duckdb.Error as error:
+            future.set_exception(storage_error(error))
+            if is_fault(error):
+                self._fail(error)
+            else:
                 log.exception("not stored")
-                future.set_exception(StorageError(str(error)))
-            except Exception as error:  # noqa: BLE001 - handed to whoever waits for the future
-                future.set_exception(error)
-        if connection is not None:
-            connection.close()
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the future
+            future.set_exception(error)
+
+    def _store(self, connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:
+        receipt = store_batch(connection, incoming)
+        self._keeper.stored(incoming, receipt)
+        return receipt
+
+    def _fail(self, error: duckdb.Error) -> None:
+        """Let the keeper open the file again."""
+        try:
+            self._keeper.failed(error)
+        except Exception:  # the thread lives as long as the warehouse; it is tried again
+            log.exception("opening the warehouse file again")
+
+    def _tend(self) -> None:
+        """Let the keeper look after the file, and store what it has to tell."""
+        try:
+            self._keeper.tend()
+            events = self._keeper.take_untold()
+            if events:
+                self._tell(events)
+        except Exception:  # the thread lives as long as the warehouse
+            log.exception("tending the warehouse file")
+
+    def _tell(self, events: list[Event]) -> None:
+        """Store events of the warehouse itself; what the disk does not take waits."""
+        stored: Future[object] = Future()
+        batch = batch_of(events)
+        self._run(lambda connection: self._store(connection, batch), stored)
+        if isinstance(stored.exception(), StorageError):
+            self._keeper.tell(events)

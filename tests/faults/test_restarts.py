@@ -6,77 +6,20 @@ import random
 import threading
 import time
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
-import polars as pl
 import pytest
 
 from tests.collectors.processes import wait_for
+from tests.faults.storing import BOUND_S, Sender, check, stored_rows
 from tests.servers.warehouse import WarehouseProcess, write_config
-from tests.warehouse.records import attempt
 from warehouse import server, settings
-from warehouse.client import Client, pack
-from warehouse.errors import WarehouseAwayError
-from warehouse.model import Batch, now
+from warehouse.model import now
 
 KILLS = 50
 SENDERS = 3
-ROWS = 200
 LEAST_S, MOST_S = 0.02, 0.3
-BOUND_S = 30
-
-
-class Sender(threading.Thread):
-    """Sends batches as fast as it can; each again under its own id until it is acknowledged."""
-
-    def __init__(self, client: Client, name: str, start_at: datetime, stopping: threading.Event) -> None:
-        super().__init__(name=name, daemon=True)
-        self._client = client
-        self._start_at = start_at
-        self._stopping = stopping
-        self.acknowledged: list[int] = []
-        self.unanswered: int | None = None
-        self.known_already = 0
-        self.resent = 0
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            number = 0
-            while not self._stopping.is_set() and self._send(number):
-                number += 1
-        except BaseException as error:  # noqa: BLE001 - the test raises it
-            self.failure = error
-
-    def _send(self, number: int) -> bool:
-        """One batch; every row's time tells sender, batch and row. False when stopped before its receipt."""
-        rows = tuple(
-            attempt(
-                self._start_at + timedelta(milliseconds=number * ROWS + row),
-                target=self.name,
-                endpoint="GET /",
-                total_us=number * ROWS + row,
-            )
-            for row in range(ROWS)
-        )
-        batch_id = uuid4().hex
-        body = pack(Batch(batch_id=batch_id, attempts=rows))
-        self.unanswered = number
-        while True:
-            try:
-                receipt = self._client.send(batch_id, body)
-            except WarehouseAwayError:
-                self.resent += 1
-                if self._stopping.wait(0.02):
-                    return False
-                continue
-            assert receipt.attempts == ROWS
-            self.known_already += not receipt.stored
-            self.acknowledged.append(number)
-            self.unanswered = None
-            return True
 
 
 def serve(config: str) -> None:
@@ -111,17 +54,6 @@ class ForkedWarehouse:
             process.join(BOUND_S)
             assert ended is None, f"the warehouse ended by itself with {ended}"
             assert process.exitcode == -9
-
-
-def stored_rows(process: WarehouseProcess, target: str, start_at: datetime) -> list[int]:
-    """The number of every stored row of one sender, read back whole and checked against its time."""
-    with process.client("dashboard", timeout_s=60) as client:
-        attempts = client.ask(
-            "attempts", target=target, start=start_at - timedelta(hours=1), end=now() + timedelta(hours=1)
-        )
-    numbers = (attempts["at"] - start_at).dt.total_milliseconds()
-    assert (numbers == attempts["total_us"].cast(pl.Int64)).all(), "a row is torn"
-    return numbers.to_list()
 
 
 def acknowledged(senders: list[Sender]) -> int:
@@ -163,15 +95,3 @@ def test_fifty_kills_under_ingest_lose_and_double_nothing(tmp_path: Path) -> Non
         warehouse.kill()
         for client in clients:
             client.close()
-
-
-def check(sender: Sender, stored: Counter[int]) -> None:
-    """Acknowledged batches are there whole and once; the one without a receipt wholly or not at all."""
-    expected = {number * ROWS + row for number in sender.acknowledged for row in range(ROWS)}
-    assert not expected - set(stored), "acknowledged rows are lost"
-    assert set(stored.values()) == {1}, "rows are stored twice"
-    others = set(stored) - expected
-    if others:
-        assert sender.unanswered is not None
-        first = sender.unanswered * ROWS
-        assert others == set(range(first, first + ROWS))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.servers.warehouse import WarehouseProcess, running_warehouse, write_config
 from warehouse import checks, wire
+from warehouse.keeper import Keeper
 from warehouse.model import Batch, Receipt, now
 from warehouse.questions import QUESTIONS
 from warehouse.reader import Reader
@@ -30,7 +31,7 @@ def store(settings: Settings) -> Iterator[Store]:
 
 @pytest.fixture
 def writer(store: Store) -> Iterator[Writer]:
-    writer = Writer(store)
+    writer = Writer(Keeper(store))
     yield writer
     writer.close()
 

@@ -23,8 +23,7 @@ from hypothesis import strategies as st
 from tests.servers.warehouse import write_config
 from tests.warehouse.records import attempt, sample
 from warehouse import archive as archive_module
-from warehouse import backup, offline, restore
-from warehouse import store as store_module
+from warehouse import backup, offline, restore, schema
 from warehouse.archive import Archive, Follower
 from warehouse.backup import Snapshot, hash_of, sequences_of, tables_of
 from warehouse.errors import DamagedBackupError, NewerVersionError, StorageError
@@ -254,12 +253,12 @@ def test_an_older_backup_is_migrated_after_it_was_proved(
 ) -> None:
     file = take(filled, tmp_path / "b")
     rows = filled.cursor().execute("SELECT count(*) FROM attempt").fetchall()
-    newest = store_module.migrations()[-1][0]
+    newest = schema.migrations()[-1][0]
     newer = [
-        *store_module.migrations(),
+        *schema.migrations(),
         (9000, "9000_note", "ALTER TABLE attempt ADD COLUMN note VARCHAR DEFAULT 'n'"),
     ]
-    monkeypatch.setattr(store_module, "migrations", lambda *_: newer)
+    monkeypatch.setattr(schema, "migrations", lambda *_: newer)
     with opened(restored(file, tmp_path / "to")) as again:
         cursor = again.cursor()
         assert cursor.execute("SELECT count(note) FROM attempt").fetchall() == rows

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.servers.warehouse import ROOT, WarehouseProcess, write_config
-from warehouse import store as store_module
+from warehouse import VERSION, schema
 from warehouse.errors import AlreadyRunningError, NewerVersionError, StorageError
+from warehouse.schema import MIGRATIONS
 from warehouse.settings import Settings
-from warehouse.store import MIGRATIONS, Store
+from warehouse.store import Store
 
 
 def folder_with(tmp_path: Path, **files: str) -> Path:
@@ -69,13 +70,13 @@ def test_a_newer_file_is_refused_untouched_and_both_versions_are_named(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as future:
-        future.setattr(store_module, "VERSION", "9.8.7")
+        future.setattr(schema, "VERSION", "9.8.7")
         Store(settings, folder_with(tmp_path, m9000_future="CREATE TABLE future (i INTEGER);")).close()
     before = digest(settings.database_file)
     with pytest.raises(NewerVersionError) as refused:
         Store(settings)
     assert digest(settings.database_file) == before
-    for word in ("9000", "9.8.7", store_module.VERSION):
+    for word in ("9000", "9.8.7", VERSION):
         assert word in refused.value.message
     Store(settings, tmp_path / "migrations").close()
 

@@ -14,6 +14,9 @@ from warehouse.questions.asking import (
     chosen,
 )
 
+OWN_EVENTS = "(source = 'warehouse' AND job IN ('storage', 'clock'))"
+"""What the warehouse tells of itself (`notes.py`), which is no collector's job."""
+
 LATE_INTERVALS = 3
 """Intervals (of the job, or of its health reports) after which a job that said nothing is late."""
 
@@ -53,7 +56,7 @@ def collector_jobs(asked: Window) -> Statement:
         told AS (
             SELECT source, job, arg_max(state, ts) AS state, max(ts) AS since_at, arg_max(text, ts) AS text
             FROM event
-            WHERE ts < $end
+            WHERE ts < $end AND NOT {OWN_EVENTS}
             GROUP BY ALL
         ),
         heard AS (

@@ -1,0 +1,31 @@
+"""How the open warehouse does, as `/healthz` tells it."""
+
+from __future__ import annotations
+
+from warehouse import VERSION
+from warehouse.declared import Health, LossHealth, StorageHealth
+from warehouse.keeper import StorageState
+from warehouse.service import Warehouse
+
+
+def health(warehouse: Warehouse) -> Health:
+    """The state of the process and of its storage."""
+    file_bytes, wal_bytes = warehouse.store.sizes()
+    condition, space = warehouse.keeper.condition, warehouse.keeper.space
+    return Health(
+        status="ok" if condition.state is StorageState.OK else "degraded",
+        version=VERSION,
+        schema_version=warehouse.store.schema_version,
+        started_at=warehouse.started_at,
+        file_bytes=file_bytes,
+        wal_bytes=wal_bytes,
+        storage=StorageHealth(
+            state=condition.state,
+            reason=condition.reason,
+            since_at=condition.since_at,
+            readable=warehouse.store.readable,
+            free_bytes=space.free if space else None,
+            reserve_bytes=space.reserve if space else None,
+        ),
+        losses=[LossHealth(found_at=at, text=text) for at, text in warehouse.keeper.losses],
+    )
