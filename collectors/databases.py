@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from collectors.mysql.collector import MySqlCollector
+from collectors.postgres.collector import PostgresCollector
 from collectors.record import Row
 from collectors.redis_server.collector import RedisCollector
 from warehouse.settings import DatabaseSettings
@@ -28,6 +29,7 @@ class DatabaseCollector(Protocol):
 
 
 COLLECTORS: Mapping[str, Callable[[DatabaseSettings], DatabaseCollector]] = {
+    "postgres": PostgresCollector,
     "mysql": MySqlCollector,
     "redis": RedisCollector,
 }

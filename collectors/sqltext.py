@@ -121,17 +121,14 @@ class _Frame:
     def add(self, tokens: list[str]) -> None:
         item = self.items[-1]
         if self.rows is not None and not item and tokens == self.rows:
+            self.items.pop()
             return
         self.rows = tokens if self.expects_row and tokens[0] == "(" else None
         self.expects_row = tokens == ["VALUES"]
         item += tokens
 
-    def next_item(self) -> None:
-        if self.items[-1] or self.rows is None:
-            self.items.append([])
-
     def tokens(self) -> list[str]:
-        items = self.items if self.items[-1] or len(self.items) == 1 else self.items[:-1]
+        items = self.items
         if self.folds:
             items = [item for item, before in zip(items, [None, *items], strict=False) if item != before]
         joined = [piece for item in items for piece in [*item, ","]]
@@ -150,7 +147,7 @@ def _fold_lists(tokens: Iterable[str]) -> list[str]:
             frames.pop()
             frames[-1].add([frame.opening, *frame.tokens(), piece])
         elif piece == ",":
-            frame.next_item()
+            frame.items.append([])
         else:
             frame.add([piece])
         before = piece

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -63,6 +64,7 @@ class Cluster:
         self.data_dir = data_dir
         self.binaries = binaries
         self.account = account
+        self.settings: Mapping[str, str] = SETTINGS
         self.home = account.folder(data_dir)
         self.folder = self.home / "cluster"
         self.log_file = data_dir / "postgres.log"
@@ -111,7 +113,7 @@ class Cluster:
     def launch(self) -> None:
         """Start the server process and return at once; `pid` says whether it lives."""
         command = [str(self.binaries.folder / "postgres"), "-D", str(self.folder)]
-        for name, value in {**SETTINGS, "port": str(urlsplit(self.admin_url).port)}.items():
+        for name, value in {**self.settings, "port": str(urlsplit(self.admin_url).port)}.items():
             command += ["-c", f"{name}={value}"]
         with self.log_file.open("ab") as log:
             self._process = self.account.launch(command, log)

@@ -1,4 +1,4 @@
-"""A misbehaving server for each test, and certificates that are never kept."""
+"""A misbehaving server for each test, certificates that are never kept, and databases that are watched."""
 
 import ssl
 from collections.abc import Iterator
@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.collectors.watching import Watched, watched
 from tests.servers import faulty
 from tests.servers.faulty import FaultyServer
+from tests.servers.postgres import StartedPostgres, running_postgres
 
 
 @pytest.fixture
@@ -61,3 +63,24 @@ def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     return context
+
+
+CHOICES = ("debian", "wheel")
+
+
+@pytest.fixture(scope="session", params=CHOICES)
+def database_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartedPostgres]:
+    """One PostgreSQL of each version for all tests: make a database of your own in it."""
+    with running_postgres(
+        tmp_path_factory.mktemp("postgres"), request.param, max_connections="60"
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+def database(database_server: StartedPostgres, tmp_path: Path) -> Iterator[Watched]:
+    """A database of this test's own, watched."""
+    with watched(database_server, tmp_path) as found:
+        yield found

@@ -22,6 +22,10 @@ def shape_of(text: str, dialect: Dialect = POSTGRES) -> str:
     [
         ("select * from t where a in (1)", "SELECT *\n  FROM t WHERE a IN ($1, $2, $3 /*, ... */)"),
         ("select 1 from t where (a, b) in (($1,$2))", "select 1 from t where (a,b) in ((1,2),(3,4),(5,6))"),
+        (
+            "insert into t values (1, 'x') on conflict do nothing",
+            "INSERT INTO t VALUES ($1,$2),($3,$4),($5,$6) ON CONFLICT DO NOTHING",
+        ),
         ("insert into t (a, b) values (1, 'x')", "INSERT INTO t (a,b) VALUES ($1,$2),($3,$4),($5,$6)"),
         ("select x from t where a = any(array[1])", "select x from t where a = ANY (ARRAY[$1, $2, $3])"),
         ("select x from t where a in ($1::int)", "select x from t where a in ($1::int, $2::int)"),

@@ -34,12 +34,13 @@ class StartedPostgres:
 
 
 @contextmanager
-def running_postgres(folder: Path, choice: str = "auto") -> Iterator[StartedPostgres]:
+def running_postgres(folder: Path, choice: str = "auto", **settings: str) -> Iterator[StartedPostgres]:
     """A server with its data kept for `folder`, gone without a trace at the end.
 
-    `choice` is auto, debian or wheel.
+    `choice` is auto, debian or wheel; `settings` are the server's own.
     """
     cluster = open_cluster(folder, choice)
+    cluster.settings = {**cluster.settings, **settings}
     try:
         cluster.start()
         yield StartedPostgres(cluster)

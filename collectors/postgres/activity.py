@@ -1,0 +1,174 @@
+"""Looks at running queries many times a second, in a thread and over a connection of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from collectors.names import clean_name
+from collectors.postgres.looks import Execution, Looks, Seen, bucket
+from collectors.postgres.session import Session
+from collectors.postgres.shapes import ShapeBook
+from collectors.postgres.trouble import TroubleError, failed
+from warehouse.model import DatabaseCondition, LatencyMethod, QueryCategory, QueryLatency
+from warehouse.settings import DatabaseSettings
+
+LONGEST_PAUSE_S = 30.0
+PATIENCE_S = 330.0
+"""How long an execution waits for its statement's category: texts are read now and then."""
+
+MOST_WAITING = 50_000
+
+COUNTED = frozenset({QueryCategory.READ, QueryCategory.WRITE, QueryCategory.UNKNOWN})
+"""Categories whose executions are told; transaction control and utility are not queries to an objective."""
+
+LOOK = """
+    SELECT (extract(epoch FROM statement_timestamp()) * 1e6)::int8,
+        (extract(epoch FROM clock_timestamp()) * 1e6)::int8, pid, datid::int8, query_id,
+        (extract(epoch FROM query_start) * 1e6)::int8, state = 'active',
+        (extract(epoch FROM state_change) * 1e6)::int8
+    FROM (VALUES (1)) AS one LEFT JOIN pg_stat_get_activity(NULL) ON
+        backend_type = 'client backend' AND query_start IS NOT NULL AND datid IS NOT NULL
+        AND usesysid <> ALL(%s::oid[])
+        AND (state = 'active' OR state_change > statement_timestamp() - interval '5 s')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An execution that was not told yet, and since when it waits (monotonic)."""
+
+    execution: Execution
+    since_s: float
+
+
+class ActivitySampler:
+    """Runs while it is told to; what it saw is drained with each sample of statistics."""
+
+    def __init__(self, settings: DatabaseSettings, period_ms: int, target: str) -> None:
+        self.period_ms = period_ms
+        self._deadline_s = settings.deadline_s
+        self._target = target
+        self._session = Session(settings)
+        self._stop = threading.Event()
+        self._guard = threading.Lock()
+        self._ended: list[Execution] = []
+        self._waiting: list[_Waiting] = []
+        self._excluded: Sequence[int] = ()
+        self._trouble: TroubleError | None = None
+        self._answered_s = time.monotonic()
+        self._thread: threading.Thread | None = None
+        self.lost = 0
+
+    @property
+    def queries(self) -> int:
+        """How many queries it has run: the server counts each as a transaction."""
+        return self._session.queries
+
+    def watch(self, excluded: Sequence[int]) -> None:
+        """Begin, or go on, without these roles."""
+        self._excluded = list(excluded)
+        if self._thread is None:
+            self._answered_s = time.monotonic()
+            self._thread = threading.Thread(target=self._run, name="activity", daemon=True)
+            self._thread.start()
+
+    def shut(self) -> None:
+        """End for good."""
+        self._stop.set()
+        self._session.shut()
+
+    def trouble(self) -> TroubleError | None:
+        """Why it sees nothing now; cuts a connection that has not answered for longer than the deadline."""
+        if self._session.is_open and time.monotonic() - self._answered_s > self._deadline_s:
+            self._session.abort()
+            return TroubleError(DatabaseCondition.TIMEOUT, "the server did not answer within the deadline")
+        return self._trouble
+
+    def drain(
+        self,
+        since: datetime,
+        at: datetime,
+        book: ShapeBook,
+        databases: Mapping[int, str],
+        *,
+        is_counting: bool,
+    ) -> list[QueryLatency]:
+        """What ended since this was asked before. `is_counting`: statements' categories will be known."""
+        present = time.monotonic()
+        with self._guard:
+            ended, self._ended = self._ended, []
+        candidates = [*self._waiting, *(_Waiting(execution, present) for execution in ended)]
+        self._waiting = []
+        told: dict[int, list[Execution]] = {}
+        for each in candidates:
+            execution = each.execution
+            category = None
+            if execution.query_id is not None:
+                category = book.category((execution.database, execution.query_id))
+                if category is None and is_counting and present - each.since_s < PATIENCE_S:
+                    self._waiting.append(each)
+                    continue
+            if category is None or category in COUNTED:
+                told.setdefault(execution.database, []).append(execution)
+        return [
+            QueryLatency(
+                at=at,
+                since=min(since, at),
+                target=self._target,
+                database=name and clean_name(name),
+                method=LatencyMethod.ACTIVITY,
+                low_us=low,
+                high_us=high,
+                calls=calls,
+            )
+            for database, executions in told.items()
+            for name in [databases.get(database, "")]
+            for (low, high), calls in bucket(executions).items()
+        ]
+
+    def _run(self) -> None:
+        """Look until told to stop; after a failure wait longer and longer before the next connection."""
+        pause_s = 1.0
+        while not self._stop.is_set():
+            try:
+                self._session.open()
+                self._answered_s = time.monotonic()
+                self._trouble = None
+                pause_s = 1.0
+                self._keep_looking()
+            except TroubleError as trouble:
+                self._trouble = trouble
+            except psycopg.Error as error:
+                self._trouble = failed(error)
+            self._session.close()
+            self._stop.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _keep_looking(self) -> None:
+        looks = Looks()
+        due = time.monotonic()
+        while not self._stop.is_set():
+            rows = self._session.query(LOOK, [self._excluded])
+            self._answered_s = time.monotonic()
+            sessions = {
+                pid: Seen(database, query_id, started, is_active, None if is_active else changed)
+                for _, _, pid, database, query_id, started, is_active, changed in rows
+                if pid is not None
+            }
+            self._keep(looks.look(rows[0][0], rows[-1][1], sessions))
+            due = max(due + self.period_ms / 1000, time.monotonic())
+            self._stop.wait(max(0.0, due - time.monotonic()))
+
+    def _keep(self, ended: Sequence[Execution]) -> None:
+        if not ended:
+            return
+        with self._guard:
+            room = MOST_WAITING - len(self._ended)
+            self._ended += ended[:room]
+            self.lost += max(0, len(ended) - room)

@@ -1,0 +1,40 @@
+"""How each part of the watch does: told at every change, and once a minute in between."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from warehouse.model import DatabaseCondition, DatabaseState, Engine
+
+REPEAT_S = 60.0
+
+
+class Parts:
+    """The newest word on each part of one database's watch."""
+
+    def __init__(self, target: str, engine: Engine) -> None:
+        self._target = target
+        self._engine = engine
+        self._said: dict[str, tuple[DatabaseCondition, str]] = {}
+        self._told: dict[str, tuple[tuple[DatabaseCondition, str], float]] = {}
+
+    def say(self, part: str, state: DatabaseCondition, text: str = "") -> None:
+        """How a part does now."""
+        self._said[part] = (state, text)
+
+    def rows(self, at: datetime) -> list[DatabaseState]:
+        """What is new, or was told more than a minute ago."""
+        present = time.monotonic()
+        due = {
+            part: said
+            for part, said in list(self._said.items())
+            if (told := self._told.get(part)) is None or told[0] != said or present - told[1] >= REPEAT_S
+        }
+        self._told.update((part, (said, present)) for part, said in due.items())
+        return [
+            DatabaseState(
+                at=at, target=self._target, engine=self._engine, part=part, state=state, text=text[:2000]
+            )
+            for part, (state, text) in due.items()
+        ]
