@@ -155,6 +155,7 @@ def _problems(settings: Settings, report: Report) -> list[str]:
     ]
     if report["error"] and (report["error"]["kind"] != "warehouse_away" or sends_elsewhere(settings)):
         problems.append(f"{report['error']['title']}: {report['error']['message']}")
+    problems += _storage_problems(report["warehouse"])
     problems += [
         f"collector {each['source']} is silent, its newest sample is {age(each['age_s'])} old"
         for each in report["collectors"]
@@ -173,6 +174,15 @@ def _problems(settings: Settings, report: Report) -> list[str]:
     if long_up and report["error"] is None and not sends_elsewhere(settings) and name not in known:
         problems.append(f"collector {name} runs and has sent nothing")
     return problems
+
+
+def _storage_problems(warehouse: dict[str, Any] | None) -> list[str]:
+    """That nothing is stored, since when, and why."""
+    if warehouse is None or warehouse["storage"]["state"] == "ok":
+        return []
+    storage = warehouse["storage"]
+    since = f"{storage['since_at']:%Y-%m-%d %H:%M:%S} UTC"
+    return [f"storage is {storage['state']} since {since}: {storage['reason']}"]
 
 
 def age(seconds: float) -> str:

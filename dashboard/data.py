@@ -79,6 +79,11 @@ class Contact:
             self._answered_at, self._away_since = now(), None
         return answer
 
+    def storage(self) -> dict[str, Any]:
+        """Whether the warehouse stores, why not and since when."""
+        storage: dict[str, Any] = self._client.health()["storage"]
+        return storage
+
 
 def configuration() -> Settings:
     """The settings the dashboard was started with. Raises ConfigurationError."""
@@ -105,6 +110,21 @@ def _threads() -> ThreadPoolExecutor:
 def _answer(url: str, asked: Question, _contact: Contact) -> pl.DataFrame:
     del url  # names the entry together with the question
     return _contact.ask(asked)
+
+
+@st.cache_data(ttl=TTL_S, max_entries=8, show_spinner=False)
+def _storage(url: str, _contact: Contact) -> dict[str, Any]:
+    del url  # names the entry
+    return _contact.storage()
+
+
+def storage() -> Mapping[str, Any] | None:
+    """Whether the warehouse stores: `state` (ok, paused, failing), `reason`, `since_at`; None when away."""
+    link = contact()
+    try:
+        return _storage(link.url, link)
+    except PerfhouseError:
+        return None
 
 
 def ask(questions: Mapping[str, Question]) -> dict[str, Answer]:

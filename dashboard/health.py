@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
-from dashboard import data, panels, problems
+from dashboard import controls, data, panels, problems
 from dashboard import format as fmt
 from dashboard.controls import Scene
 from dashboard.resource_charts import BANDS, NAMES
 
 SHOWN = ("cpu_ratio", "memory_used_ratio", "disk_busy_ratio", "disk_used_ratio")
 MOST_PROBLEMS = 6
+
+
+STORAGE_TITLES = {
+    "paused": "Storage is paused: the disk is nearly full",
+    "failing": "Storage fails: the disk cannot be written",
+}
+
+
+def storage_banner(scene: Scene, storage: Mapping[str, Any] | None) -> None:
+    """That nothing is stored, where so; gone by itself when it is over."""
+    if storage is None or storage["state"] == "ok":
+        return
+    st.error(
+        problems.of_storage(scene, storage),
+        title=STORAGE_TITLES[storage["state"]],
+        icon=":material/hard_drive:",
+    )
+    controls.tick()
 
 
 def badges(jobs: pl.DataFrame | None, states: pl.DataFrame | None) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import polars as pl
 
-from dashboard import controls, data, panels
+from dashboard import controls, data, health, panels
 from dashboard.controls import Scene
 from warehouse.errors import WarehouseAwayError
 
@@ -26,9 +26,11 @@ def show(
     """
     scene = controls.header(title)
     answers = data.ask({**{name: data.question(name) for name in COMMON}, **questions(scene)})
-    missing = data.away(answers)
+    missing, storage = data.away(answers), data.storage()
+    health.storage_banner(scene, storage)
     if isinstance(missing, WarehouseAwayError):
-        panels.away(missing, scene.now)
+        if storage is None or storage["state"] == "ok":
+            panels.away(missing, scene.now)
     elif empty(answers):
         panels.nothing_measured()
     else:

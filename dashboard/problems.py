@@ -57,6 +57,23 @@ LOAD_ADVICE: Mapping[str, str] = MappingProxyType(
 )
 
 
+STORAGE_ADVICE: Mapping[str, str] = MappingProxyType(
+    {
+        "paused": "Free space on the warehouse's disk, or lower `warehouse.reserve_mb`.",
+        "failing": "Look at the warehouse's log, the free space and the health of its disk.",
+    }
+)
+
+
+def of_storage(scene: Scene, storage: Mapping[str, Any]) -> str:
+    """Why nothing is stored, since when, what becomes of the measurements, and what to do."""
+    since = _since(scene, storage["since_at"])
+    return (
+        f"{fmt.plain(storage['reason'])}. Nothing was stored{since}; collectors keep their measurements "
+        f"and send them later. {STORAGE_ADVICE[storage['state']]} Storing then goes on by itself."
+    )
+
+
 def reach(scene: Scene) -> Window:
     """The time in which the states of endpoints are looked for."""
     past = scene.past

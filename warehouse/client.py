@@ -75,9 +75,11 @@ class Client:
         self._http.close()
 
     def health(self) -> dict[str, Any]:
-        """Version and start of the warehouse. Raises WarehouseAwayError."""
+        """Version, start and storage of the warehouse. Raises WarehouseAwayError."""
         answer: dict[str, Any] = self._request("GET", "/healthz", authorized=False).json()
-        return {**answer, "started_at": datetime.fromisoformat(answer["started_at"])}
+        storage = answer.get("storage", {"state": "ok", "since_at": answer["started_at"]})
+        storage["since_at"] = datetime.fromisoformat(storage["since_at"])
+        return {**answer, "started_at": datetime.fromisoformat(answer["started_at"]), "storage": storage}
 
     def questions(self) -> list[dict[str, Any]]:
         """Every question with its parameters as a JSON schema."""

@@ -1,18 +1,19 @@
 """A full disk: storing stops, reading goes on, and storing goes on by itself when there is room again."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
+from cli.status import look
 from tests.collectors.processes import wait_for
 from tests.faults.small_disk import SmallDisk, ext4, tmpfs
 from tests.faults.storing import BOUND_S, in_state, resumed_within, storage, under_load
-from tests.servers.warehouse import WarehouseProcess, write_config
+from tests.servers.warehouse import WarehouseProcess, running_warehouse
 from tests.warehouse.records import sample
 from warehouse.client import pack
 from warehouse.model import Batch, now
@@ -20,19 +21,10 @@ from warehouse.model import Batch, now
 LIMITS = "row_cap = 10000000\ndeadline_s = 60\nmemory_limit_mb = 256"
 
 
-@contextmanager
-def warehouse_on(disk: SmallDisk, folder: Path, reserve_mb: int) -> Iterator[WarehouseProcess]:
+def warehouse_on(disk: SmallDisk, folder: Path, reserve_mb: int) -> AbstractContextManager[WarehouseProcess]:
     """A warehouse whose data directory is a small disk."""
-    data = disk.folder / "data"
-    config = write_config(folder, warehouse=f"{LIMITS}\nreserve_mb = {reserve_mb}")
-    text = config.read_text().replace('data_dir = "data"', f'data_dir = "{data}"')
-    config.write_text(text)
-    process = WarehouseProcess(config)
-    process.start()
-    try:
-        yield process
-    finally:
-        process.stop()
+    limits = f"{LIMITS}\nreserve_mb = {reserve_mb}"
+    return running_warehouse(folder, warehouse=limits, data_dir=disk.folder / "data")
 
 
 def events(process: WarehouseProcess) -> list[tuple[str, str]]:
@@ -59,6 +51,9 @@ def test_below_the_reserve_storing_pauses_and_goes_on_by_itself(tmp_path: Path) 
         assert told["status"] == "degraded"
         assert told["readable"] is True
         assert told["reason"].endswith("MB free, 10 MB are kept in reserve")
+        problems = [problem for problem in look(process.settings)["problems"] if "storage" in problem]
+        assert len(problems) == 1
+        assert problems[0].startswith("storage is paused since ")
         wait_for(lambda: any("paused" in text for text in sender.refusals))
         refused = refusal(process)
         assert refused.status_code == 503

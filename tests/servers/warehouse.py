@@ -85,14 +85,16 @@ class WarehouseProcess:
         return Client.for_process(self.settings, process, **options)
 
 
-def write_config(folder: Path, extra: str = "", *, warehouse: str = "") -> Path:
-    """A configuration with free ports and its data below `folder`.
+def write_config(
+    folder: Path, extra: str = "", *, warehouse: str = "", data_dir: Path | str = "data"
+) -> Path:
+    """A configuration with free ports and its data below `folder`, or in `data_dir`.
 
     `extra` is more TOML, `warehouse` more keys of its [warehouse] table.
     """
     config = folder / "perfhouse.toml"
     config.write_text(
-        f'data_dir = "data"\n[warehouse]\nport = {free_port()}\n{warehouse}\n'
+        f'data_dir = "{data_dir}"\n[warehouse]\nport = {free_port()}\n{warehouse}\n'
         f"[dashboard]\nport = {free_port()}\n{extra}",
         encoding="utf-8",
     )
@@ -101,10 +103,15 @@ def write_config(folder: Path, extra: str = "", *, warehouse: str = "") -> Path:
 
 @contextmanager
 def running_warehouse(
-    folder: Path, extra: str = "", *, warehouse: str = "", log: Path | None = None
+    folder: Path,
+    extra: str = "",
+    *,
+    warehouse: str = "",
+    data_dir: Path | str = "data",
+    log: Path | None = None,
 ) -> Iterator[WarehouseProcess]:
     """A started warehouse that is stopped at the end."""
-    process = WarehouseProcess(write_config(folder, extra, warehouse=warehouse), log)
+    process = WarehouseProcess(write_config(folder, extra, warehouse=warehouse, data_dir=data_dir), log)
     process.start()
     try:
         yield process
