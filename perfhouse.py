@@ -285,9 +285,9 @@ def restore(
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Only prove that FILE is a sound backup.")] = False,
 ) -> None:
-    """Make a backup the warehouse, which must not run.
+    """Make a backup the warehouse.
 
-    Every row is compared with what the warehouse held; until then nothing is changed.
+    Every row is compared with what the warehouse held; until then nothing is changed. Collecting goes on.
     """
     from cli.backup import check as prove
     from cli.restore import restore as restore_from

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from bench import idle, ingest, pages, probes, question
+from bench import backup, idle, ingest, pages, probes, question
 from bench.report import Section, save
 
 MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
@@ -15,6 +15,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
     "probes": probes.measure,
     "pages": pages.measure,
     "idle": idle.measure,
+    "backup": backup.measure,
 }
 
 

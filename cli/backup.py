@@ -61,9 +61,8 @@ def check(file: Path) -> str:
     Raises InvalidInputError, NewerVersionError or DamagedBackupError.
     """
     with Archive(file) as archive:
-        progress = Progress(sys.stderr, archive.manifest.rows)
-        restore.verify(archive, progress.rows_done)
-        progress.end()
+        with Progress(sys.stderr, archive.manifest.rows) as progress:
+            restore.verify(archive, progress.rows_done)
         return f"{file}: whole and sound; {in_words(archive.manifest)}"
 
 
@@ -119,14 +118,13 @@ def _private(draft: Path) -> Iterator[BinaryIO]:
 
 def _copy(blocks: Iterable[bytes], out: BinaryIO, rows: int | None) -> int:
     follower = Follower()
-    progress = Progress(sys.stderr, rows)
     written = 0
-    for block in blocks:
-        out.write(block)
-        written += len(block)
-        follower.feed(block)
-        progress.tell(follower.rows, written)
-    progress.end()
+    with Progress(sys.stderr, rows) as progress:
+        for block in blocks:
+            out.write(block)
+            written += len(block)
+            follower.feed(block)
+            progress.tell(follower.rows, written)
     return written
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import TracebackType
 from typing import TextIO
 
 FIRST_AFTER_S = 1.0
@@ -36,7 +37,12 @@ class Progress:
         self._out.flush()
         self._is_open = self._on_terminal
 
-    def end(self) -> None:
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Leave a clean line behind."""
         if self._is_open:
             self._out.write(CLEAR_REST)

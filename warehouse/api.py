@@ -57,7 +57,9 @@ def create_app(warehouse: Warehouse) -> FastAPI:
     app.include_router(_health_route(warehouse))
     app.include_router(_ingest_route(warehouse), prefix="/api/v1")
     app.include_router(_question_routes(warehouse), prefix="/api/v1")
-    app.include_router(backup_routes(warehouse, _may(warehouse, Scope.READ)), prefix="/api/v1")
+    app.include_router(
+        backup_routes(warehouse, _may(warehouse, Scope.READ), _may(warehouse, Scope.ACT)), prefix="/api/v1"
+    )
     return app
 
 

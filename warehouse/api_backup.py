@@ -1,4 +1,4 @@
-"""The route that streams the whole warehouse."""
+"""The routes that stream the whole warehouse, and put a restored one in its place."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -10,12 +10,14 @@ import anyio
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from warehouse.backup import Snapshot
 from warehouse.declared import refusals
-from warehouse.errors import RefusedError
+from warehouse.errors import NotAllowedError, RefusedError
+from warehouse.exchange import held_rows
 from warehouse.service import Warehouse
 from warehouse.tokens import Token
 
@@ -28,8 +30,26 @@ ARCHIVE: dict[int | str, dict[str, Any]] = {
 }
 
 
-def backup_routes(warehouse: Warehouse, may_read: Callable[..., Token]) -> APIRouter:
-    """`/backup`, one at a time and outside the places of questions and exports."""
+RESTORER = "cli"
+"""Whose token alone may restore: that of this machine's command line, which built the file."""
+
+
+class Held(BaseModel):
+    """What a restore would replace: rows of measurements, or null where the file cannot be read."""
+
+    rows: int | None
+
+
+class Exchanged(BaseModel):
+    """The name under which the file that was replaced is kept; null where it held nothing."""
+
+    kept: str | None
+
+
+def backup_routes(
+    warehouse: Warehouse, may_read: Callable[..., Token], may_act: Callable[..., Token]
+) -> APIRouter:
+    """`/backup`, one at a time and outside the places of questions and exports, and `/restore`."""
     router = APIRouter()
     place = threading.BoundedSemaphore(1)
 
@@ -49,6 +69,23 @@ def backup_routes(warehouse: Warehouse, may_read: Callable[..., Token]) -> APIRo
                 "x-total-rows": str(rows),
             },
         )
+
+    @router.get("/restore", responses=refusals(400, 401, 403, 503))
+    def held(_: Annotated[Token, Depends(may_read)]) -> Held:
+        """What a restore would replace."""
+        return Held(rows=held_rows(warehouse.store))
+
+    @router.post("/restore", responses=refusals(400, 401, 403, 409, 422, 503))
+    def restore(token: Annotated[Token, Depends(may_act)], replace: bool = False) -> Exchanged:
+        """Put the file that `perfhouse restore` built in the place of the present one.
+
+        With `replace` also where that holds measurements: it is kept.
+        """
+        if token.name != RESTORER:
+            hint = "Run `perfhouse restore` on the machine of the warehouse."
+            raise NotAllowedError(f"the token {token.name} may not restore", hint, status=403)
+        kept = warehouse.exchange(replace=replace)
+        return Exchanged(kept=kept.name if kept else None)
 
     return router
 

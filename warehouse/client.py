@@ -161,6 +161,21 @@ class Client:
         except httpx.HTTPError as error:
             raise self._away(error) from None
 
+    def held_rows(self) -> int | None:
+        """Rows that a restore would replace; None where the warehouse cannot read its file."""
+        rows: int | None = self._request("GET", "/api/v1/restore").json()["rows"]
+        return rows
+
+    def restore(self, *, replace: bool) -> str | None:
+        """Put the restored file in place; the name under which the file before it is kept, if it is.
+
+        Not to be repeated blindly: an error may hide that it was done.
+        """
+        kept: str | None = self._request("POST", "/api/v1/restore", params={"replace": replace}).json()[
+            "kept"
+        ]
+        return kept
+
     def _request(
         self,
         method: str,

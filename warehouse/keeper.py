@@ -144,6 +144,10 @@ class Keeper:
             events, self._untold = self._untold, []
         return events
 
+    def exchanged(self) -> None:
+        """Another file is open now, with a log of its own."""
+        self._log_bytes = 0
+
     def close(self) -> None:
         """Give the connection back."""
         if self._connection is not None:

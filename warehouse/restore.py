@@ -17,6 +17,7 @@ from warehouse import VERSION, schema, store
 from warehouse.archive import Archive, Manifest, Part
 from warehouse.backup import hash_of, tables_of
 from warehouse.errors import DamagedBackupError, InvalidInputError, NewerVersionError, StorageError
+from warehouse.room import Room
 from warehouse.rowhash import cast, is_exact, row_hash
 
 if TYPE_CHECKING:
@@ -62,6 +63,17 @@ def refuse_held(rows: int | None, *, replace: bool) -> None:
         hint="Add --replace: the present file is moved aside and kept.",
         status=409,
     )
+
+
+def refuse_full(archive: Archive, settings: Settings) -> None:
+    """Raises StorageError where the new file would fill the disk up to the reserve.
+
+    It is about as large as the archive.
+    """
+    space = Room(settings.data_dir, settings.warehouse.reserve_mb).look()
+    needed = archive.path.stat().st_size
+    if space.free - needed < space.reserve:
+        raise StorageError(f"{needed / 1e6:,.0f} MB are needed beside: {space.text}", "Nothing was changed.")
 
 
 def refuse_newer(manifest: Manifest, name: Path) -> None:
@@ -110,15 +122,17 @@ def build(archive: Archive, settings: Settings, on_rows: Progress = lambda _: No
     What an earlier attempt left is deleted. `on_rows` hears of the rows loaded so far. Raises
     NewerVersionError, DamagedBackupError naming the part or table, or StorageError; then no file is left.
     """
-    refuse_newer(archive.manifest, archive.path)
+    manifest = archive.manifest
+    refuse_newer(manifest, archive.path)
+    counts = {name: table.rows for name, table in manifest.tables.items()}
     draft = settings.data_dir / DRAFT
     discard(draft)
     discard(ready_file(settings))
     try:
-        connection = store.new_file(draft, settings, archive.manifest.schema_version)
+        connection = store.new_file(draft, settings, manifest.schema_version, counts)
         try:
             _load(connection, archive, on_rows)
-            for name, value in archive.manifest.sequences.items():
+            for name, value in manifest.sequences.items():
                 connection.execute("SELECT setval(?, ?)", [name, value])
             store.migrate_to_present(connection)
         finally:
@@ -207,17 +221,28 @@ def place(settings: Settings, at: datetime, *, keep: bool) -> Path | None:
     try:
         _forget_unfinished(present)
         if present.exists() and keep:
-            kept = present.with_name(f"{present.stem}-replaced-{at:%Y%m%dT%H%M%SZ}{present.suffix}")
+            time = f"{at:%Y%m%dT%H%M%S}.{at.microsecond // 1000:03}Z"
+            kept = present.with_name(f"{present.stem}-replaced-{time}{present.suffix}")
             os.link(present, kept)
             if wal.exists():
                 os.link(wal, store.wal_of(kept))
         wal.unlink(missing_ok=True)
-        store.acks_of(present).unlink(missing_ok=True)
+        if store.acks_of(present).exists():
+            os.truncate(store.acks_of(present), 0)
         ready_file(settings).replace(present)
         sync(present.parent)
     except OSError as error:
+        _forget_unfinished(present)
         raise StorageError(f"{present}: {error.strerror}", "Look at free space and permissions.") from error
     return kept
+
+
+def take_back(settings: Settings, kept: Path | None) -> None:
+    """Undo `place`: the file that was kept is the warehouse's file again."""
+    if kept is not None:
+        if store.wal_of(kept).exists():
+            store.wal_of(kept).replace(store.wal_of(settings.database_file))
+        kept.replace(settings.database_file)
 
 
 def _kept_files(present: Path) -> list[Path]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from warehouse import retention, tokens
+from warehouse.exchange import exchange
 from warehouse.keeper import Keeper
 from warehouse.model import now
 from warehouse.reader import Reader
@@ -51,6 +54,10 @@ class Warehouse:
         return self.writer.submit(
             lambda connection: retention.expire(connection, now().replace(tzinfo=None), days)
         ).result()
+
+    def exchange(self, *, replace: bool) -> Path | None:
+        """Make the restored file the warehouse's; where the file it replaces is kept. See `exchange`."""
+        return self.writer.apart(lambda: exchange(self.store, self.keeper, replace=replace)).result()
 
     def close(self) -> None:
         """Store what waits, then close the file."""

@@ -6,10 +6,10 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 
@@ -33,6 +33,15 @@ GATE_S = 5.0
 
 MOST_CUTS = 8
 """How often the log may be found damaged while it is opened once."""
+
+
+APART_MB = 128
+"""Memory for a file that is written apart from the one in use; twice that where one is read."""
+
+KEY_BYTES = 150
+"""Memory that one row's key takes in an index, which DuckDB cannot spill (75 measured)."""
+
+T = TypeVar("T")
 
 
 class Store:
@@ -121,15 +130,40 @@ class Store:
         and StorageError says why it cannot be written; `losses` tells what was not found again.
         """
         with self._gate:
+            self._reopen()
+
+    def exchange(self, place: Callable[[], T], take_back: Callable[[T], None]) -> T:
+        """Close everything, let `place` put another file in the place of this one, and open that.
+
+        Where that cannot be opened, `take_back` undoes what `place` did. Raises StorageError, with the
+        file that was open before open again as far as that goes.
+        """
+        with self._gate:
+            self._fold()
             self._close_all()
-            self.suspicion = ""
             try:
-                self._connection = self._open_for_writing()
-            except StorageError as error:
-                self.trouble = error.message
-                self._connection = self._open_for_reading()
+                placed = place()
+            except BaseException:
+                self._reopen()
                 raise
-            self.writable, self.trouble = True, ""
+            try:
+                self._reopen()
+            except StorageError:
+                take_back(placed)
+                self._reopen()
+                raise
+            return placed
+
+    def _reopen(self) -> None:
+        self._close_all()
+        self.suspicion = ""
+        try:
+            self._connection = self._open_for_writing()
+        except StorageError as error:
+            self.trouble = error.message
+            self._connection = self._open_for_reading()
+            raise
+        self.writable, self.trouble = True, ""
 
     def _open_somehow(self) -> None:
         """For writing, else for reading alone. Raises StorageError where neither works."""
@@ -150,15 +184,19 @@ class Store:
     def close(self) -> None:
         """Fold the write-ahead log into the file, close it and free the lock."""
         with self._gate:
-            try:
-                if self.writable and self._connection is not None:
-                    self._connection.execute("CHECKPOINT")
-                    self.acks.clear()
-            except duckdb.Error as error:
-                log.warning("closing the warehouse file: %s", error)
+            self._fold()
             self._close_all()
         self.acks.close()
         self._lock.release()
+
+    def _fold(self) -> None:
+        """Fold the write-ahead log into the file, if that can be."""
+        try:
+            if self.writable and self._connection is not None:
+                self._connection.execute("CHECKPOINT")
+                self.acks.clear()
+        except duckdb.Error as error:
+            log.warning("closing the warehouse file: %s", error)
 
     @contextmanager
     def _open(self) -> Iterator[DuckDBPyConnection]:
@@ -280,17 +318,21 @@ class Store:
             raise salvage.storage_error(error, self.path) from error
 
 
-def new_file(path: Path, settings: Settings, version: int) -> DuckDBPyConnection:
+def new_file(path: Path, settings: Settings, version: int, rows: Mapping[str, int]) -> DuckDBPyConnection:
     """A new warehouse file at an earlier (or the present) schema, apart from the one in use.
 
-    Raises StorageError.
+    It gets little memory, but enough for the keys of so many `rows` per table. Raises StorageError.
     """
     os.umask(0o077)
     steps = [step for step in schema.migrations() if step[0] <= version]
     try:
         connection = duckdb.connect(path)
         migrate(connection, steps)
-        _harden(connection, settings)
+        keyed = connection.execute(
+            "SELECT table_name FROM duckdb_constraints() WHERE constraint_type IN ('PRIMARY KEY', 'UNIQUE')"
+        ).fetchall()
+        keys = sum(rows.get(table, 0) for (table,) in keyed)
+        _harden(connection, settings, APART_MB + keys * KEY_BYTES // 1_000_000)
     except duckdb.Error as error:
         raise StorageError(f"{path}: {error}", "Look at free space and permissions.") from error
     return connection
@@ -306,10 +348,19 @@ def read_only(path: Path, settings: Settings) -> DuckDBPyConnection:
     """A warehouse file that no process has open, at whatever schema it is. Raises StorageError."""
     try:
         connection = duckdb.connect(path, read_only=True)
-        _harden(connection, settings)
+        _harden(connection, settings, 2 * APART_MB)
     except duckdb.Error as error:
         raise StorageError(f"{path}: {error}", "Restore a backup, or move the file away.") from error
     return connection
+
+
+def version_of_file(path: Path, settings: Settings) -> int:
+    """The schema of a warehouse file that no process has open. Raises StorageError."""
+    connection = read_only(path, settings)
+    try:
+        return version_of(connection)[0]
+    finally:
+        _close(connection)
 
 
 def in_memory() -> DuckDBPyConnection:
@@ -354,12 +405,13 @@ def _close(connection: DuckDBPyConnection) -> None:
         log.warning("closing the warehouse file: %s", error)
 
 
-def _harden(connection: DuckDBPyConnection, settings: Settings) -> None:
-    """Bound memory and threads, then shut the file system and the configuration."""
+def _harden(connection: DuckDBPyConnection, settings: Settings, memory_mb: int | None = None) -> None:
+    """Bound memory, to less than the setting where that is enough; shut the file system and the settings."""
+    most_mb = settings.warehouse.memory_limit_mb
     spill = settings.data_dir / "spill"
     make_private(spill)
     connection.execute("SET temp_directory = ?", [str(spill)])
-    connection.execute("SET memory_limit = ?", [f"{settings.warehouse.memory_limit_mb}MB"])
+    connection.execute("SET memory_limit = ?", [f"{min(memory_mb or most_mb, most_mb)}MB"])
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-Entry = tuple["Callable[[DuckDBPyConnection], object]", "Future[object]"]
-"""Work for the writer's connection, and where its result goes."""
+Entry = tuple["Callable[[], object]", "Future[object]"]
+"""Work for the writer's thread, and where its result goes."""
 
 TEND_S = 0.5
 """How often the file is looked after, at the latest."""
@@ -64,6 +64,10 @@ class Writer:
 
     def submit(self, work: Callable[[DuckDBPyConnection], T]) -> Future[T]:
         """Run `work` on the writer's connection, after what waits already."""
+        return self.apart(lambda: work(self._keeper.connection()))
+
+    def apart(self, work: Callable[[], T]) -> Future[T]:
+        """Run `work` on the writer's thread, after what waits already, also while nothing is stored."""
         future: Future[T] = Future()
         try:
             self._waiting.put_nowait((work, future))  # type: ignore[arg-type]
@@ -90,11 +94,11 @@ class Writer:
         self._tend()
         self._keeper.close()
 
-    def _run(self, work: Callable[[DuckDBPyConnection], object], future: Future[object]) -> None:
+    def _run(self, work: Callable[[], object], future: Future[object]) -> None:
         if not future.set_running_or_notify_cancel():
             return
         try:
-            future.set_result(work(self._keeper.connection()))
+            future.set_result(work())
         except duckdb.Error as error:
             future.set_exception(storage_error(error))
             if is_fault(error):
@@ -130,6 +134,6 @@ class Writer:
         """Store events of the warehouse itself; what the disk does not take waits."""
         stored: Future[object] = Future()
         batch = batch_of(events)
-        self._run(lambda connection: self._store(connection, batch), stored)
+        self._run(lambda: self._store(self._keeper.connection(), batch), stored)
         if isinstance(stored.exception(), StorageError):
             self._keeper.tell(events)
