@@ -28,9 +28,9 @@ class Numbers:
         if value is not None:
             self._append(metric, float(value), thing, Outcome.OK)
 
-    def missing(self, metric: str, thing: str = "") -> None:
-        """A number that cannot be measured here."""
-        self._append(metric, None, thing, Outcome.NOT_MEASURABLE)
+    def missing(self, metric: str, thing: str = "", outcome: Outcome = Outcome.NOT_MEASURABLE) -> None:
+        """A number that could not be had, and why."""
+        self._append(metric, None, thing, outcome)
 
     def _append(self, metric: str, value: float | None, thing: str, outcome: Outcome) -> None:
         unit, direction = self._metrics[metric]

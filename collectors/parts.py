@@ -29,7 +29,7 @@ class Parts:
         present = time.monotonic()
         due = {
             part: said
-            for part, said in self._said.items()
+            for part, said in list(self._said.items())
             if (told := self._told.get(part)) is None or told[0] != said or present - told[1] >= REPEAT_S
         }
         self._told.update((part, (said, present)) for part, said in due.items())

@@ -12,9 +12,10 @@ import psycopg
 
 from collectors.names import clean_name
 from collectors.postgres.looks import Execution, Looks, Seen, bucket
+from collectors.postgres.refusals import failed
 from collectors.postgres.session import Session
 from collectors.postgres.shapes import ShapeBook
-from collectors.postgres.trouble import TroubleError, failed
+from collectors.trouble import TroubleError
 from warehouse.model import DatabaseCondition, LatencyMethod, QueryCategory, QueryLatency
 from warehouse.settings import DatabaseSettings
 

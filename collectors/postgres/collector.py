@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from collectors.names import clean_name
-from collectors.postgres.parts import Parts
+from collectors.parts import Parts
 from collectors.postgres.watch import Watch
 from collectors.record import Row
 from warehouse.model import DatabaseCondition, Engine, now

@@ -1,15 +1,10 @@
-"""What a PostgreSQL server's numbers are called: units, directions, and the samples they become."""
+"""What a PostgreSQL server's numbers are called, their units and directions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Literal
+from collectors.numbers import Metrics
 
-from collectors.names import clean_name
-from warehouse.model import Outcome, Sample
-
-METRICS: Mapping[str, tuple[str, Literal["lower", "higher"] | None]] = {
+METRICS: Metrics = {
     "connections_used_ratio": ("ratio", "lower"),
     "connections": ("1", None),
     "connections_usable": ("1", None),
@@ -50,33 +45,3 @@ METRICS: Mapping[str, tuple[str, Literal["lower", "higher"] | None]] = {
     "sequential_rows_per_s": ("1/s", "lower"),
 }
 """Every metric of a PostgreSQL server: its unit, and which direction is better."""
-
-
-class Numbers:
-    """Gathers the numbers of one sample."""
-
-    def __init__(self, target: str, at: datetime) -> None:
-        self._target = target
-        self._at = at
-        self.samples: list[Sample] = []
-
-    def add(
-        self, metric: str, value: float | None, thing: str = "", *, outcome: Outcome = Outcome.OK
-    ) -> None:
-        """Note a number; what is None was not to be had, and is left out unless the outcome says why."""
-        if value is None and outcome is Outcome.OK:
-            return
-        unit, direction = METRICS[metric]
-        self.samples.append(
-            Sample(
-                at=self._at,
-                kind="database",
-                target=self._target,
-                object=thing and clean_name(thing),
-                metric=metric,
-                unit=unit,
-                value=None if value is None else float(value),
-                outcome=outcome,
-                direction=direction,
-            )
-        )

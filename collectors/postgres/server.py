@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from collectors.postgres.metrics import Numbers
+from collectors.numbers import Numbers
 from collectors.postgres.session import Session
 from collectors.readings import Growth, Meter
 

@@ -15,7 +15,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from collectors.postgres.trouble import TroubleError, refused
+from collectors.postgres.refusals import refused
+from collectors.trouble import TroubleError
 from warehouse.errors import ConfigurationError
 from warehouse.model import DatabaseCondition
 from warehouse.settings import DatabaseSettings

@@ -10,13 +10,13 @@ from datetime import datetime
 from psycopg import sql
 
 from collectors.names import clean_name
+from collectors.numbers import Numbers
 from collectors.postgres.counters import COLUMNS, COUNTS, KEY, Row, Took, difference
-from collectors.postgres.metrics import Numbers
 from collectors.postgres.session import Extension, Session
 from collectors.postgres.shapes import NAMELESS, TEXTS, ShapeBook
-from collectors.postgres.trouble import TroubleError
 from collectors.record import Row as Record
 from collectors.sqltext import LONGEST_READ, QueryDigest
+from collectors.trouble import TroubleError
 from warehouse.model import DatabaseCondition, QueryStat, now
 
 Key = tuple[int, int, bool, int]

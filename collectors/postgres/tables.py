@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from collectors.postgres.metrics import Numbers
+from collectors.numbers import Numbers
 from collectors.postgres.session import Extension, Session
 from collectors.readings import Meter
 from warehouse.model import Outcome
@@ -94,7 +94,7 @@ class Tables:
         """Free space of the table that was not looked at for longest: it may read the whole table."""
         if extension is None:
             if not self._told_absent:
-                numbers.add("table_free_ratio", None, outcome=Outcome.NOT_MEASURABLE)
+                numbers.missing("table_free_ratio")
             self._told_absent = True
             return
         open_tables = [row for row in rows if row[2] is not None]
@@ -108,10 +108,8 @@ class Tables:
             try:
                 numbers.add("table_free_ratio", session.query(statement, [relation])[0][0] / 100, name)
             except psycopg.errors.QueryCanceled:
-                numbers.add("table_free_ratio", None, name, outcome=Outcome.TIMEOUT)
+                numbers.missing("table_free_ratio", name, Outcome.TIMEOUT)
             except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable):
                 return  # locked or dropped since it was listed
-            except psycopg.errors.FeatureNotSupported:
-                numbers.add("table_free_ratio", None, name, outcome=Outcome.NOT_MEASURABLE)
-            except psycopg.errors.InsufficientPrivilege:
-                numbers.add("table_free_ratio", None, name, outcome=Outcome.NOT_MEASURABLE)
+            except (psycopg.errors.FeatureNotSupported, psycopg.errors.InsufficientPrivilege):
+                numbers.missing("table_free_ratio", name)

@@ -9,17 +9,19 @@ from datetime import datetime
 import psycopg
 
 from collectors.names import clean_name
+from collectors.numbers import Numbers
+from collectors.parts import Parts
 from collectors.postgres.activity import ActivitySampler
 from collectors.postgres.locks import read_waits
-from collectors.postgres.metrics import Numbers
-from collectors.postgres.parts import Parts
+from collectors.postgres.metrics import METRICS
+from collectors.postgres.refusals import failed
 from collectors.postgres.server import Activity, Server
 from collectors.postgres.session import Extension, Session
 from collectors.postgres.shapes import ShapeBook
 from collectors.postgres.statements import STATEMENTS, Statements
 from collectors.postgres.tables import PGSTATTUPLE, Tables
-from collectors.postgres.trouble import TroubleError, failed
 from collectors.record import Row
+from collectors.trouble import TroubleError
 from warehouse.model import DatabaseCondition, now
 from warehouse.settings import DatabaseSettings
 
@@ -29,6 +31,7 @@ EVICTED_FOR_S = 600.0
 """For so long after statements were evicted their statistics are called incomplete."""
 
 NO_PRIVILEGE = "the role may not read what other roles do: grant it pg_monitor"
+NO_USAGE = "the role may not use pg_stat_statements: grant it USAGE on the schema of the extension"
 NOT_LOADED = "pg_stat_statements is not in the server's shared_preload_libraries"
 EVICTED = "the server forgets statements because there are too many: raise its pg_stat_statements.max"
 
@@ -117,7 +120,7 @@ class Watch:
     def _measure(self) -> None:
         """All parts. Raises psycopg.Error where the connection broke."""
         at = now()
-        numbers = Numbers(self._target, at)
+        numbers = Numbers(self._target, METRICS, at)
         try:
             activity = self._server.read_activity(self._session, numbers)
             own = self._session.queries + (self._sampler.queries if self._sampler else 0)
@@ -165,9 +168,17 @@ class Watch:
                 raise TroubleError(DatabaseCondition.NOT_LOADED, NOT_LOADED)
             text = f"run CREATE EXTENSION {STATEMENTS} in the database {facts.database}"
             raise TroubleError(DatabaseCondition.MISSING_EXTENSION, text)
-        sample = self._statements.sample(
-            self._session, extension, self._databases, numbers, activity.excluded, times_io=activity.times_io
-        )
+        try:
+            sample = self._statements.sample(
+                self._session,
+                extension,
+                self._databases,
+                numbers,
+                activity.excluded,
+                times_io=activity.times_io,
+            )
+        except psycopg.errors.InsufficientPrivilege:
+            raise TroubleError(DatabaseCondition.NO_PRIVILEGE, NO_USAGE) from None
         self._rows += sample.rows
         if sample.since is not None and self._sampler is not None:
             self._drain(sample.since, sample.at, is_counting=True)

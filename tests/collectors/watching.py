@@ -72,6 +72,12 @@ class Watched:
         url = url_of(self.server.admin_url, database=database or self.database)
         return psycopg.connect(url, autocommit=True, **options)
 
+    def pids_of(self, role: str) -> list[int]:
+        """The server's processes that serve a role."""
+        with self.connect() as admin:
+            rows = admin.execute("SELECT pid FROM pg_stat_activity WHERE usename = %s", [role]).fetchall()
+        return [pid for (pid,) in rows]
+
     def collect(self) -> list[Row]:
         """One sample."""
         self.newest = self.collector.collect()

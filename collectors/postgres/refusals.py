@@ -1,4 +1,4 @@
-"""What can be wrong with a server or a connection to it, as a condition and words free of secrets."""
+"""What PostgreSQL and libpq say of what went wrong, as a condition and words free of secrets."""
 
 from __future__ import annotations
 
@@ -8,19 +8,11 @@ from collections.abc import Mapping
 import psycopg
 from psycopg import errors
 
+from collectors.trouble import TroubleError
 from warehouse.model import DatabaseCondition
 
 Condition = DatabaseCondition
-
-
-class TroubleError(Exception):
-    """Something cannot be measured now. `text` says why, and holds nothing of an address or a query."""
-
-    def __init__(self, condition: DatabaseCondition, text: str) -> None:
-        super().__init__(text)
-        self.condition = condition
-        self.text = text
-
+NO_ADDRESS = "its address is not one of PostgreSQL, as postgresql://role:password@host/database"
 
 _REFUSALS: tuple[tuple[str, DatabaseCondition, str], ...] = (
     (r"database .* does not exist", Condition.NO_DATABASE, "the server has no database of that name"),
@@ -50,6 +42,7 @@ _REFUSALS: tuple[tuple[str, DatabaseCondition, str], ...] = (
         Condition.TLS,
         "no encrypted connection as the address's sslmode asks for",
     ),
+    (r"invalid (port|integer)", Condition.ERROR, NO_ADDRESS),
     (r"timeout expired|timed out", Condition.TIMEOUT, "no connection within the deadline"),
     (r"resolve host|translate host name", Condition.DOWN, "the host's name cannot be resolved"),
     (r"Connection refused", Condition.DOWN, "nothing listens at the address"),
@@ -82,10 +75,7 @@ def refused(error: psycopg.Error) -> TroubleError:
     if isinstance(error, errors.ConnectionTimeout):
         return TroubleError(Condition.TIMEOUT, "no connection within the deadline")
     if isinstance(error, psycopg.ProgrammingError):
-        return TroubleError(
-            Condition.ERROR,
-            "its address is not one of PostgreSQL, as postgresql://role:password@host/database",
-        )
+        return TroubleError(Condition.ERROR, NO_ADDRESS)
     for words, condition, text in _REFUSALS:
         if re.search(words, said, re.IGNORECASE):
             return TroubleError(condition, text)
