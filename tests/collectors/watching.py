@@ -114,6 +114,10 @@ class Watched:
         """All numbers of a metric."""
         return [row for row in self.told(Sample) if (row.metric, row.object) == (metric, thing)]
 
+    def sum(self, metric: str, thing: str = "") -> float:
+        """All numbers of a metric together."""
+        return sum(row.value or 0.0 for row in self.samples(metric, thing))
+
     def queries(self) -> dict[str, str]:
         """The text of every shape."""
         return {row.shape: row.query for row in self.told(QueryShape)}
@@ -141,7 +145,9 @@ def logged_ms(server: StartedPostgres, like: str, since: int = 0) -> list[float]
     with server.cluster.log_file.open("rb") as log:
         log.seek(since)
         lines = log.read().decode(errors="replace").splitlines()
-    found = [re.search(rf"duration: ([0-9.]+) ms .*{like}", line) for line in lines]
+    found = [
+        re.search(rf"duration: ([0-9.]+) ms +(?:statement|execute [^:]*): .*{like}", line) for line in lines
+    ]
     return [float(match[1]) for match in found if match]
 
 
