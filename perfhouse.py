@@ -227,8 +227,8 @@ def status(
 @app.command()
 def export(
     context: typer.Context,
-    question: Annotated[str, typer.Argument(help="Which question; docs/design.md lists them.")],
-    out: Annotated[str, typer.Option(help="The file to write; - is stdout.", metavar="FILE")],
+    question: Annotated[str | None, typer.Argument(help="Which question; --list names them.")] = None,
+    out: Annotated[str | None, typer.Option(help="The file to write; - is stdout.", metavar="FILE")] = None,
     form: Annotated[str, typer.Option("--format", help="csv, parquet, arrow or json (lines).")] = "csv",
     start: Annotated[
         str | None, typer.Option("--from", help="An instant, or so long ago; default 24h.", metavar="WHEN")
@@ -241,17 +241,28 @@ def export(
         typer.Option(help="A parameter of the question; repeat for more.", metavar="NAME=VALUE"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="Print every question with what it answers and takes.")
+    ] = False,
 ) -> None:
     """Write the answer to a question, of any length, to a file.
 
     Instants are UTC, types exact. A file appears whole or not at all.
     """
-    from cli.export import Wanted
+    from cli.export import Wanted, listing
     from cli.export import export as export_to
     from warehouse.client import Client
 
+    if list_:
+        with Client.for_process(settings_of(context), "cli") as client:
+            typer.echo("\n".join(listing(client)))
+        return
+    if question is None or out is None:
+        missing = "question" if question is None else "--out"
+        hint = "Say `perfhouse export QUESTION --out FILE`; `perfhouse export --list` names the questions."
+        raise InvalidInputError("it is missing", field=missing, hint=hint)
     wanted = Wanted(question, form, start, end, param or [])
-    with Client.for_process(settings_of(context), "cli", timeout_s=600) as client:
+    with Client.for_process(settings_of(context), "cli") as client:
         written = export_to(client, wanted, None if out == "-" else Path(out), force=force)
     narrate(f"wrote {written:,} bytes" + (f" to {out}" if out != "-" else ""))
 

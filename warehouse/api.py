@@ -1,31 +1,26 @@
 """The HTTP API: ingest, questions and exports, behind tokens and a Host check."""
 
 import asyncio
-import inspect
-import typing
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import unquote
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import Field, create_model
 
 from warehouse import VERSION, checks, wire
 from warehouse.api_backup import backup_routes
-from warehouse.declared import JSON_LINES, Health, answer, batch_body, refusals
+from warehouse.api_exports import export_routes
+from warehouse.api_questions import question_routes
+from warehouse.declared import Health, batch_body, refusals
 from warehouse.doors import Doors
 from warehouse.errors import InvalidInputError, NotAllowedError, PerfhouseError, RefusedError, StoppedError
-from warehouse.export import MEDIA_TYPES, Format, format_of, render, render_blocks
 from warehouse.health import health
 from warehouse.model import Receipt, now
-from warehouse.questions import QUESTIONS, Statement
-from warehouse.questions.asking import Asked
 from warehouse.service import Warehouse
 from warehouse.tokens import Scope, Token
 
@@ -56,10 +51,10 @@ def create_app(warehouse: Warehouse) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _show_invalid)
     app.include_router(_health_route(warehouse))
     app.include_router(_ingest_route(warehouse), prefix="/api/v1")
-    app.include_router(_question_routes(warehouse), prefix="/api/v1")
-    app.include_router(
-        backup_routes(warehouse, _may(warehouse, Scope.READ), _may(warehouse, Scope.ACT)), prefix="/api/v1"
-    )
+    may_read, may_act = _may(warehouse, Scope.READ), _may(warehouse, Scope.ACT)
+    app.include_router(question_routes(warehouse, may_read), prefix="/api/v1")
+    app.include_router(export_routes(warehouse, may_read), prefix="/api/v1")
+    app.include_router(backup_routes(warehouse, may_read, may_act), prefix="/api/v1")
     return app
 
 
@@ -140,104 +135,6 @@ def _unpack(request: Request, body: bytes, token: Token) -> checks.Incoming:
             status=403,
         )
     return checks.check(batch_id, source, tables, now())
-
-
-def _question_routes(warehouse: Warehouse) -> APIRouter:
-    router = APIRouter(dependencies=[Depends(_may(warehouse, Scope.READ))], responses=refusals(400, 401, 403))
-
-    @router.get("/questions")
-    def questions() -> list[dict[str, Any]]:
-        """Every question with what it answers and its parameters."""
-        return [
-            {
-                "name": name,
-                "answers": inspect.getdoc(question),
-                "parameters": _parameters(question).model_json_schema(),
-            }
-            for name, question in QUESTIONS.items()
-        ]
-
-    for name, question in QUESTIONS.items():
-        router.add_api_route(
-            f"/ask/{name}",
-            _asker(warehouse, name, question),
-            summary=inspect.getdoc(question),
-            responses=answer(streamed=False) | refusals(406, 413, 422, 503, 504),
-            response_class=Response,
-        )
-        router.add_api_route(
-            f"/export/{name}",
-            _exporter(warehouse, name, question),
-            summary=f"{name}, streamed",
-            responses=answer(streamed=True) | refusals(406, 422, 503),
-            response_class=Response,
-        )
-    return router
-
-
-def _parameters(question: Callable[[Any], Statement]) -> type[Asked]:
-    hints = typing.get_type_hints(question)
-    parameters: type[Asked] = next(kind for name, kind in hints.items() if name != "return")
-    return parameters
-
-
-def _query(question: Callable[[Any], Statement]) -> Any:
-    """The question's parameters and `format`, as the query string of a route."""
-    base = _parameters(question)
-    model = create_model(
-        f"{base.__name__}Query", __base__=base, form=(Format | None, Field(None, alias="format"))
-    )
-    return Annotated[model, Query()]
-
-
-def _asker(warehouse: Warehouse, name: str, question: Callable[[Any], Statement]) -> Callable[..., Response]:
-    def ask(request: Request, asked: Any) -> Response:
-        form = _form(request, asked.form, "json")
-        table = warehouse.reader.answer(question(asked))
-        return Response(render(name, table, form), media_type=MEDIA_TYPES[form])
-
-    ask.__annotations__["asked"] = _query(question)
-    return ask
-
-
-def _exporter(
-    warehouse: Warehouse, name: str, question: Callable[[Any], Statement]
-) -> Callable[..., Response]:
-    def export(request: Request, asked: Any) -> Response:
-        form = _form(request, asked.form, "csv")
-        blocks = render_blocks(warehouse.reader.stream(question(asked)), form)
-        first = next(blocks, b"")
-        ending = "jsonl" if form == "json" else form
-        return StreamingResponse(
-            _closing(chain((first,), blocks), blocks),
-            media_type=JSON_LINES if form == "json" else MEDIA_TYPES[form],
-            headers={"content-disposition": f'attachment; filename="{name}.{ending}"'},
-        )
-
-    export.__annotations__["asked"] = _query(question)
-    return export
-
-
-def _closing(parts: Iterator[bytes], blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The parts; and when the reader of them goes away, the export's slot is free again."""
-    try:
-        yield from parts
-    finally:
-        blocks.close()  # type: ignore[attr-defined]
-
-
-def _form(request: Request, asked: Format | None, otherwise: Format) -> Format:
-    if asked is not None:
-        return asked
-    accept = request.headers.get("accept", "*/*")
-    if accept.strip() in ("", "*/*"):
-        return otherwise
-    form = format_of(accept)
-    if form is None:
-        raise InvalidInputError(
-            f"expected one of {', '.join(MEDIA_TYPES.values())}", field="Accept", status=406
-        )
-    return form
 
 
 async def _show_error(_: Request, error: Exception) -> Response:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,16 +17,26 @@ import polars as pl
 
 from warehouse import errors
 from warehouse.model import Receipt
+from warehouse.replies import Parameter, query_of, raise_refusal, token_in
 from warehouse.settings import Settings
 from warehouse.wire import ARROW, pack
 
-__all__ = ["Client", "Parameter", "pack"]
-
-Parameter = str | int | float | bool | datetime | None | Iterable[str]
+__all__ = ["Client", "ExportState", "Parameter", "pack"]
 
 RETRIES = 2
 FIRST_PAUSE_S = 0.2
 BLOCK_BYTES = 1 << 16
+EXPORT_TIMEOUT_S = 600.0
+"""How long an export may take to its first bytes, and between two blocks."""
+
+
+@dataclass(frozen=True)
+class ExportState:
+    """How far an export has come: `running`, `done` or `broken`; `total_rows` where somebody counted."""
+
+    state: str
+    rows: int
+    total_rows: int | None
 
 
 class Client:
@@ -60,7 +70,7 @@ class Client:
         if process == "collect" and remote.warehouse_url is not None and remote.token is not None:
             return cls(remote.warehouse_url, remote.token.reveal, source=remote.name, **options)
         file = settings.token_dir / f"{process}.json"
-        return cls(settings.warehouse.url, lambda: _token_in(file), **options)
+        return cls(settings.warehouse.url, lambda: token_in(file), **options)
 
     def __enter__(self) -> Client:
         return self
@@ -107,7 +117,7 @@ class Client:
         answer = self._request(
             "GET",
             f"/api/v1/ask/{question}",
-            params=_query(parameters),
+            params=query_of(parameters),
             headers={"accept": ARROW},
         )
         return pl.read_ipc_stream(answer.content)
@@ -118,25 +128,24 @@ class Client:
         form: str,
         out: Path | IO[bytes],
         on_progress: Callable[[int], None] | None = None,
+        export_id: str | None = None,
         **parameters: Parameter,
     ) -> int:
         """Stream an answer of any length into `out`; returns the bytes written.
 
-        `on_progress` hears of the bytes so far. A broken stream raises WarehouseAwayError; what was
-        written until then is not a whole file.
+        `on_progress` hears of the bytes so far; `export_id`, new each time, is what `export_state` finds
+        it by. A broken stream raises WarehouseAwayError; what was written until then is not a whole file.
         """
         if isinstance(out, Path):
             with out.open("wb") as file:
-                return self.export(question, form, file, on_progress, **parameters)
+                return self.export(question, form, file, on_progress, export_id, **parameters)
         written = 0
-        query = [*_query(parameters), ("format", form)]
+        request = self._export_request(question, form, export_id, parameters)
         try:
-            with self._http.stream(
-                "GET", f"/api/v1/export/{question}", params=query, headers=self._authorization()
-            ) as answer:
+            with self._http.stream(**request, timeout=EXPORT_TIMEOUT_S) as answer:
                 if answer.is_error:
                     answer.read()
-                _raise_refusal(answer)
+                raise_refusal(answer)
                 for block in answer.iter_bytes(BLOCK_BYTES):
                     out.write(block)
                     written += len(block)
@@ -156,7 +165,7 @@ class Client:
             with self._http.stream("GET", "/api/v1/backup", headers=self._authorization()) as answer:
                 if answer.is_error:
                     answer.read()
-                _raise_refusal(answer)
+                raise_refusal(answer)
                 yield answer.iter_bytes(BLOCK_BYTES), int(answer.headers["x-total-rows"])
         except httpx.HTTPError as error:
             raise self._away(error) from None
@@ -176,6 +185,47 @@ class Client:
         ]
         return kept
 
+    @asynccontextmanager
+    async def exporting(
+        self, question: str, form: str, export_id: str | None = None, **parameters: Parameter
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The blocks of an export, for a reader with an event loop; leaving early ends it there too.
+
+        Raises as `export` does, within the block as well.
+        """
+        request = self._export_request(question, form, export_id, parameters)
+        try:
+            async with (
+                httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=EXPORT_TIMEOUT_S) as http,
+                http.stream(**request) as answer,
+            ):
+                if answer.is_error:
+                    await answer.aread()
+                raise_refusal(answer)
+                yield answer.aiter_bytes(BLOCK_BYTES)
+        except httpx.HTTPError as error:
+            raise self._away(error) from None
+
+    def export_state(self, export_id: str) -> ExportState:
+        """How far an export has come. Raises RefusedError when it is not known (any more)."""
+        told = self._request("GET", f"/api/v1/exports/{export_id}").json()
+        return ExportState(told["state"], told["rows"], told["total_rows"])
+
+    def count(self, question: str, **parameters: Parameter) -> int:
+        """How many rows an answer has. Raises as `ask` does."""
+        answer = self._request("GET", f"/api/v1/count/{question}", params=query_of(parameters))
+        return int(answer.json()["rows"])
+
+    def _export_request(
+        self, question: str, form: str, export_id: str | None, parameters: Mapping[str, Parameter]
+    ) -> dict[str, Any]:
+        return {
+            "method": "GET",
+            "url": f"/api/v1/export/{question}",
+            "params": [*query_of(parameters), ("format", form)],
+            "headers": {**self._authorization(), **({"x-export-id": export_id} if export_id else {})},
+        }
+
     def _request(
         self,
         method: str,
@@ -191,7 +241,7 @@ class Client:
             try:
                 sent = {**(headers or {}), **(self._authorization() if authorized else {})}
                 answer = self._http.request(method, path, headers=sent, **options)
-                _raise_refusal(answer)
+                raise_refusal(answer)
                 return answer
             except (httpx.HTTPError, errors.WarehouseAwayError) as error:
                 if attempt == self._retries:
@@ -210,64 +260,3 @@ class Client:
             f"nothing usable answers at {self.url} ({type(error).__name__})",
             "Start it with `perfhouse up` or `perfhouse warehouse`, or look at its log.",
         )
-
-
-def _token_in(file: Path) -> str:
-    try:
-        token = json.loads(file.read_text(encoding="utf-8"))["token"]
-    except (OSError, ValueError, KeyError):
-        token = None
-    if not isinstance(token, str):
-        raise errors.WarehouseAwayError(
-            f"no token in {file}", "The warehouse writes it when it first starts: `perfhouse warehouse`."
-        )
-    return token
-
-
-def _query(parameters: Mapping[str, Parameter]) -> list[tuple[str, str | int | float | bool | None]]:
-    query: list[tuple[str, str | int | float | bool | None]] = []
-    for name, value in parameters.items():
-        if value is None:
-            continue
-        several = value if not isinstance(value, str) and isinstance(value, Iterable) else (value,)
-        query += [(name, _text(item)) for item in several]
-    return query
-
-
-def _text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
-
-
-_BY_STATUS: Mapping[int, type[errors.RefusedError]] = {
-    401: errors.NotAllowedError,
-    403: errors.NotAllowedError,
-    504: errors.DeadlineError,
-}
-
-
-def _raise_refusal(answer: httpx.Response) -> None:
-    """Turn an error answer into the error it is."""
-    if not answer.is_error:
-        return
-    told = _told(answer)
-    message = told.get("message") or f"HTTP {answer.status_code}"
-    hint = told.get("hint", "")
-    if answer.status_code >= 500 and answer.status_code != 504:
-        raise errors.WarehouseAwayError(message, hint)
-    kind = _BY_STATUS.get(answer.status_code, errors.RefusedError)
-    if told.get("title") == errors.TooManyRowsError.title:
-        kind = errors.TooManyRowsError
-    raise kind(message, hint, status=answer.status_code, field=told.get("field", ""))
-
-
-def _told(answer: httpx.Response) -> dict[str, str]:
-    """The warehouse's own words; none when something else answered in its place."""
-    try:
-        error = json.loads(answer.content)["error"]
-    except (ValueError, KeyError, TypeError):
-        return {}
-    return {key: str(value) for key, value in error.items()} if isinstance(error, dict) else {}

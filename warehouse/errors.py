@@ -106,6 +106,12 @@ class DeadlineError(RefusedError):
     title = "The question took too long"
 
 
+class BusyError(RefusedError):
+    """As much of this kind runs already as may run at once."""
+
+    title = "Others come first"
+
+
 class NotAllowedError(RefusedError):
     """The token is missing, unknown, or lacks the scope."""
 

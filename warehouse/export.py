@@ -25,7 +25,8 @@ _BLANKS = (
     r"[\x00-\x08\x0b\x0c\x0e-\x20\"\x7f-\x{a0}\x{1680}\x{180e}\x{2000}-\x{200f}"
     r"\x{2028}-\x{202f}\x{205f}-\x{206f}\x{3000}\x{feff}]*"
 )
-FORMULA_IN_SHEETS = rf"(^|[;\t\r\n])({_BLANKS}[=+\-@\x{{ff1d}}\x{{ff0b}}\x{{ff0d}}\x{{ff20}}])"
+_SIGNS = r"[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}\x{fe62}\x{fe63}\x{fe66}\x{fe6b}]"
+FORMULA_IN_SHEETS = rf"(^|[;\t\r\n])({_BLANKS}{_SIGNS})"
 """Where a cell begins that a spreadsheet would run: after blanks too, and after what parts cells elsewhere.
 
 A spreadsheet of another country parts cells at semicolons; then quotes in the middle of a line keep nothing
@@ -81,6 +82,12 @@ def formula_safe(column: pa.Array) -> pa.Array:
     return safe.take(encoded.indices)
 
 
+def _iso(column: pa.Array) -> pa.Array:
+    """Instants as `2026-11-23T12:00:00.123Z`, without strftime, which asks for the zone each time."""
+    plain = column.cast(pa.timestamp("ms")).cast(pa.string())
+    return pc.binary_join_element_wise(pc.binary_replace_slice(plain, 10, 11, "T"), "Z", "")
+
+
 def _safe(batch: pa.RecordBatch, form: Format) -> pa.RecordBatch:
     """The batch as this format wants it: in CSV, no live formulas and instants as ISO 8601."""
     if form != "csv":
@@ -90,7 +97,7 @@ def _safe(batch: pa.RecordBatch, form: Format) -> pa.RecordBatch:
         if pa.types.is_string(column.type):
             columns.append(formula_safe(column))
         elif pa.types.is_timestamp(column.type):
-            columns.append(pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ"))
+            columns.append(_iso(column))
         else:
             columns.append(column)
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

@@ -13,15 +13,18 @@ import duckdb
 import pyarrow as pa
 
 from warehouse import salvage
-from warehouse.errors import DeadlineError, InvalidInputError, StorageError, TooManyRowsError
+from warehouse.errors import BusyError, DeadlineError, InvalidInputError, StorageError, TooManyRowsError
+from warehouse.exports import Export
 from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
+from warehouse.questions.asking import Statement
 
 if TYPE_CHECKING:
-    from warehouse.questions import Statement
     from warehouse.store import Store
 
 EXPORTS_AT_ONCE = 2
-ROWS_PER_BLOCK = 50_000
+ROWS_PER_BLOCK = 20_000
+"""Smaller blocks make smaller memory, larger ones better compressed Parquet."""
+
 GATE_S = 5.0
 """How long a question waits for a database that was invalidated to be opened again."""
 
@@ -38,8 +41,8 @@ class Reader:
         self._slots = threading.BoundedSemaphore(slots or os.cpu_count() or 1)
         self._exports = threading.BoundedSemaphore(EXPORTS_AT_ONCE)
 
-    def answer(self, statement: Statement) -> pa.Table:
-        """All rows of the answer, in order, instants in UTC.
+    def answer(self, statement: Statement, limit: int | None = None) -> pa.Table:
+        """All rows of the answer, in order, instants in UTC; with `limit` the first an export would have.
 
         The deadline counts from now, waiting for a slot included. Raises DeadlineError or
         TooManyRowsError.
@@ -47,14 +50,13 @@ class Reader:
         until = time.monotonic() + self._deadline_s
         if not self._slots.acquire(timeout=self._deadline_s):
             raise self._too_slow("waited for other questions")
+        sql = statement.streamed if limit else statement.ordered
+        most = limit if limit and statement.finish is None else self._row_cap + 1
         try:
-            table = self._read(statement, until)
-        except duckdb.InterruptException:
+            with _in_our_words():
+                table = self._read(f"SELECT * FROM ({sql}) LIMIT {most}", self._values(statement), until)  # noqa: S608 - our own question
+        except _InterruptedError:
             raise self._too_slow("ran") from None
-        except (duckdb.OutOfRangeException, duckdb.ConversionException, OverflowError) as error:
-            raise InvalidInputError(f"the window cannot be read: {error}", field="start") from None
-        except duckdb.Error as error:
-            raise salvage.storage_error(error) from error
         finally:
             self._slots.release()
         if table.num_rows > self._row_cap:
@@ -63,30 +65,53 @@ class Reader:
                 "Ask for a shorter window, fewer series or larger buckets, or export it.",
                 status=413,
             )
-        return in_utc(table if statement.finish is None else statement.finish(table))
+        return in_utc(table if statement.finish is None else statement.finish(table).slice(0, limit))
 
-    def stream(self, statement: Statement) -> Iterator[pa.RecordBatch]:
+    def count(self, statement: Statement) -> int:
+        """How many rows the answer has. Raises DeadlineError."""
+        if statement.finish is not None:
+            return int(self.answer(statement).num_rows)
+        counted = Statement(_counted(statement), statement.values, sizes=statement.sizes)
+        return int(self.answer(counted)["rows"][0].as_py())
+
+    def stream(self, statement: Statement, export: Export | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of an answer of any length, block by block; raw rows come in storage order.
 
-        The first item is an empty batch that carries the schema. Raises StorageError when too many
-        exports run already.
+        The first item is an empty batch that carries the schema; raw rows are counted before it, in the
+        same snapshot. `export` is told how far it has come. Raises BusyError when too many exports run
+        already.
         """
-        if statement.finish is not None:
-            table = self.answer(statement)
-            yield from _first_schema(table.schema, iter(table.to_batches()))
-            return
-        if not self._exports.acquire(blocking=False):
-            raise StorageError(f"{EXPORTS_AT_ONCE} exports run already", "Try again when one has ended.")
-        try:
-            with self._store.lend() as lease:
-                with lease.busy() as connection:
-                    lease.blocks = connection.sql(
-                        statement.streamed, params=self._values(statement)
-                    ).to_arrow_reader(ROWS_PER_BLOCK)
-                    schema = lease.blocks.schema
-                yield from _first_schema(schema, iter(lambda: _next_block(lease), None))
-        finally:
-            self._exports.release()
+        export = export or Export()
+        with export.reading():
+            if statement.finish is not None:
+                table = self.answer(statement)
+                yield from _told(_first_schema(table.schema, iter(table.to_batches())), export)
+                return
+            if not self._exports.acquire(blocking=False):
+                raise BusyError(
+                    f"{EXPORTS_AT_ONCE} exports run already", "Try again when one has ended.", status=429
+                )
+            try:
+                with _in_our_words():
+                    yield from _told(self._blocks(statement, export), export)
+            except _InterruptedError:
+                raise StorageError("the export was broken off", "Ask again.") from None
+            finally:
+                self._exports.release()
+
+    def _blocks(self, statement: Statement, export: Export) -> Iterator[pa.RecordBatch]:
+        values = self._values(statement)
+        with self._store.lend() as lease, export.interrupted_by(lease.interrupt):
+            with lease.busy() as connection:
+                connection.begin()
+                if statement.raw:
+                    counted = connection.sql(_counted(statement), params=values)
+                    export.total = int(counted.fetchall()[0][0])
+                lease.blocks = connection.sql(statement.streamed, params=values).to_arrow_reader(
+                    ROWS_PER_BLOCK
+                )
+                schema = lease.blocks.schema
+            yield from _first_schema(schema, iter(lambda: _next_block(lease), None))
 
     def _values(self, statement: Statement) -> dict[str, object]:
         values = dict(statement.values)
@@ -101,16 +126,13 @@ class Reader:
             status=504,
         )
 
-    def _read(self, statement: Statement, until: float) -> pa.Table:
+    def _read(self, sql: str, values: dict[str, object], until: float) -> pa.Table:
         """Run it until it ends or its time is over; again where the file was opened anew meanwhile."""
         patient_until = min(until, time.monotonic() + GATE_S)
         while True:
             try:
                 with self._interrupted_at(until) as lease, lease.busy() as connection:
-                    return connection.sql(
-                        f"SELECT * FROM ({statement.ordered}) LIMIT {self._row_cap + 1}",  # noqa: S608 - our own question
-                        params=self._values(statement),
-                    ).to_arrow_table()
+                    return connection.sql(sql, params=values).to_arrow_table()
             except (CalledBackError, duckdb.InterruptException):
                 if time.monotonic() >= until:
                     raise
@@ -142,6 +164,39 @@ class Reader:
             finally:
                 ended.set()
                 watcher.join()
+
+
+class _InterruptedError(Exception):
+    """Somebody interrupted the statement."""
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Turn the database's errors into ours."""
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise _InterruptedError from None
+    except (duckdb.OutOfRangeException, duckdb.ConversionException, OverflowError) as error:
+        raise InvalidInputError(f"the window cannot be read: {error}", field="start") from None
+    except duckdb.Error as error:
+        raise salvage.storage_error(error) from error
+    except (pa.ArrowException, OSError) as error:  # what a block of a stream says instead
+        if "interrupt" in str(error).lower():
+            raise _InterruptedError from None
+        raise salvage.storage_error(error) from error
+
+
+def _counted(statement: Statement) -> str:
+    return f"SELECT count(*) AS rows FROM ({statement.sql})"  # noqa: S608 - our own question
+
+
+def _told(batches: Iterator[pa.RecordBatch], export: Export) -> Iterator[pa.RecordBatch]:
+    """The batches, each counted before it is given on."""
+    for batch in batches:
+        export.rows += batch.num_rows
+        yield batch
+    export.state = "done"
 
 
 def in_utc(table: pa.Table) -> pa.Table:

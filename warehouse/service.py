@@ -8,6 +8,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from warehouse import retention, tokens
 from warehouse.exchange import exchange
+from warehouse.exports import Exports
 from warehouse.keeper import Keeper
 from warehouse.model import now
 from warehouse.reader import Reader
@@ -34,6 +35,7 @@ class Warehouse:
         self.reader = Reader(
             self.store, deadline_s=settings.warehouse.deadline_s, row_cap=settings.warehouse.row_cap
         )
+        self.exports = Exports()
         self._schedule = BackgroundScheduler(timezone="UTC")
         self._schedule.add_job(
             self.expire,

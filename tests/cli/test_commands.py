@@ -233,6 +233,25 @@ def test_export_says_what_is_wrong(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_export_lists_the_questions_and_what_they_take(served: WarehouseProcess) -> None:
+    done = perfhouse("export", "--list", config=served.config)
+    assert done.returncode == 0, done.stderr
+    listed = done.stdout.split("\nattempts\n")[1].splitlines()
+    assert listed[0].strip() == "Single attempts, durations in microseconds as they were measured."
+    assert listed[1].strip() == "takes: --from, --to, endpoint, outcome, target"
+    assert "takes: nothing" in done.stdout
+
+
+@pytest.mark.parametrize(("given", "missing"), [(("--out", "-"), "question"), (("endpoints",), "--out")])
+def test_export_without_a_question_or_a_file_says_how(
+    served: WarehouseProcess, given: tuple[str, ...], missing: str
+) -> None:
+    done = perfhouse("export", *given, config=served.config)
+    assert (done.returncode, done.stdout) == (65, "")
+    assert f"{missing}: it is missing" in done.stderr
+    assert "--list" in done.stderr
+
+
 def test_export_with_the_warehouse_away_exits_69(tmp_path: Path) -> None:
     done = perfhouse("export", "attempts", "--out", "-", config=write_config(tmp_path))
     assert done.returncode == 69

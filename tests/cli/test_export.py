@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.export import Wanted, export, instant, progress_line
+from cli.export import CLEAR_REST, Wanted, export, instant, progress_line
 from warehouse.client import Client
 from warehouse.errors import InvalidInputError, WarehouseAwayError
 
@@ -69,7 +69,7 @@ def test_progress_is_told_from_one_second_on(
     for tenth in range(85):
         clock[0] = 100 + tenth / 10
         tell(tenth * 100_000)
-    ending = "\r" if on_terminal else "\n"
+    ending = f"{CLEAR_REST}\r" if on_terminal else "\n"
     assert out.getvalue() == "".join(f"{second}.0 MB so far{ending}" for second in told_at)
 
 

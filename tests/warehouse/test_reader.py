@@ -11,7 +11,7 @@ import pytest
 from tests.servers.warehouse import running_warehouse
 from tests.warehouse.records import sample
 from warehouse.client import pack
-from warehouse.errors import DeadlineError, StorageError, TooManyRowsError
+from warehouse.errors import BusyError, DeadlineError, StorageError, TooManyRowsError
 from warehouse.model import Batch, Receipt, now
 from warehouse.questions import Statement
 from warehouse.reader import Reader
@@ -89,7 +89,7 @@ def test_a_third_export_is_told_to_come_back(store: Store) -> None:
     open_exports = [reader.stream(Statement("SELECT i FROM range(200000) AS t(i)")) for _ in range(3)]
     for export in open_exports[:2]:
         next(export)
-    with pytest.raises(StorageError):
+    with pytest.raises(BusyError):
         next(open_exports[2])
     assert sum(block.num_rows for block in open_exports[0]) == 200_000
     assert sum(block.num_rows for block in reader.stream(Statement("SELECT 1 AS one"))) == 1

@@ -1,0 +1,78 @@
+"""What the client says to the warehouse, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+
+from warehouse import errors
+
+Parameter = str | int | float | bool | datetime | None | Iterable[str]
+
+
+def token_in(file: Path) -> str:
+    """The token a process keeps in its file. Raises WarehouseAwayError when there is none."""
+    try:
+        token = json.loads(file.read_text(encoding="utf-8"))["token"]
+    except (OSError, ValueError, KeyError):
+        token = None
+    if not isinstance(token, str):
+        raise errors.WarehouseAwayError(
+            f"no token in {file}", "The warehouse writes it when it first starts: `perfhouse warehouse`."
+        )
+    return token
+
+
+def query_of(parameters: Mapping[str, Parameter]) -> list[tuple[str, str | int | float | bool | None]]:
+    """Parameters as a query string; None is left out, lists repeat the name."""
+    query: list[tuple[str, str | int | float | bool | None]] = []
+    for name, value in parameters.items():
+        if value is None:
+            continue
+        several = value if not isinstance(value, str) and isinstance(value, Iterable) else (value,)
+        query += [(name, _text(item)) for item in several]
+    return query
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+_BY_STATUS: Mapping[int, type[errors.RefusedError]] = {
+    401: errors.NotAllowedError,
+    403: errors.NotAllowedError,
+    429: errors.BusyError,
+    504: errors.DeadlineError,
+}
+
+
+def raise_refusal(answer: httpx.Response) -> None:
+    """Turn an error answer into the error it is."""
+    if not answer.is_error:
+        return
+    told = _told(answer)
+    message = told.get("message") or f"HTTP {answer.status_code}"
+    hint = told.get("hint", "")
+    if answer.status_code >= 500 and answer.status_code != 504:
+        raise errors.WarehouseAwayError(message, hint)
+    kind = _BY_STATUS.get(answer.status_code, errors.RefusedError)
+    if told.get("title") == errors.TooManyRowsError.title:
+        kind = errors.TooManyRowsError
+    raise kind(message, hint, status=answer.status_code, field=told.get("field", ""))
+
+
+def _told(answer: httpx.Response) -> dict[str, str]:
+    """The warehouse's own words; none when something else answered in its place."""
+    try:
+        error = json.loads(answer.content)["error"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {key: str(value) for key, value in error.items()} if isinstance(error, dict) else {}
