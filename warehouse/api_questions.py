@@ -70,6 +70,7 @@ def parameters_of(question: Question) -> type[Asked]:
 def query_of(question: Question, **more: Any) -> Any:
     """The question's parameters and `more` (name: type and default) as the query string of a route."""
     base = parameters_of(question)
+    assert not more.keys() & base.model_fields.keys(), "a question has a parameter of this name"
     return Annotated[create_model(f"{base.__name__}Query", __base__=base, **more), Query()]
 
 
@@ -95,11 +96,11 @@ def form_of(request: Request, asked: Format | None, otherwise: Format) -> Format
 def _asker(warehouse: Warehouse, name: str, question: Question) -> Callable[..., Response]:
     def ask(request: Request, asked: Any) -> Response:
         form = form_of(request, asked.form, "json")
-        table = warehouse.reader.answer(question(asked), asked.limit)
+        table = warehouse.reader.answer(question(asked), asked.first)
         return Response(render(name, table, form), media_type=MEDIA_TYPES[form])
 
     first = (int | None, Field(None, ge=1, le=MOST_FIRST_ROWS))
-    ask.__annotations__["asked"] = query_of(question, form=FORMAT, limit=first)
+    ask.__annotations__["asked"] = query_of(question, form=FORMAT, first=first)
     return ask
 
 

@@ -179,9 +179,9 @@ def test_the_first_rows_and_the_count_have_no_row_cap(tmp_path: Path) -> None:
         with process.client("cli") as client:
             assert client.count("attempts", **window) == 1000
             assert client.count("endpoints") == 10
-            assert client.ask("attempts", limit=20, **window).height == 20
+            assert client.ask("attempts", first=20, **window).height == 20
             with pytest.raises(RefusedError):
-                client.ask("attempts", limit=0, **window)
+                client.ask("attempts", first=0, **window)
 
 
 @pytest.fixture(scope="module")
