@@ -131,10 +131,16 @@ def collect(context: typer.Context) -> None:
 @app.command()
 def dashboard(context: typer.Context) -> None:
     """Run the dashboard: the pages in the browser."""
+    from cli.parts import LOCAL
+    from cli.ports import is_taken, owner_of
     from cli.presence import noted
     from dashboard import launch
 
     settings = settings_of(context)
+    port = settings.dashboard.port
+    if is_taken(LOCAL, port):
+        hint = "Stop that program, or set dashboard.port."
+        raise AlreadyRunningError(f"dashboard.port: {LOCAL}:{port} is used by {owner_of(port)}", hint)
     with noted(settings, "dashboard"):
         code = launch.run(settings)
     raise typer.Exit(code)
