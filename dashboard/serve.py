@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from starlette.middleware import Middleware
 from streamlit import config, net_util
 from streamlit.web import cli
@@ -25,7 +27,13 @@ def guard_every_route() -> None:
     starlette_app.create_streamlit_middleware = ours
 
 
+def load_first() -> None:
+    """Load what Streamlit would load for the first table: a chart of another session fails on half of it."""
+    importlib.import_module("pandas")
+
+
 if __name__ == "__main__":
+    load_first()
     stay_home()
     guard_every_route()
     cli.main(prog_name="streamlit")

@@ -1,11 +1,11 @@
 """Every part started a second time: it exits 75, names the process that runs, and leaves it alone."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from cli.presence import present
+from tests.cli.children import wait_for
 from tests.cli.running import perfhouse
 from tests.cli.test_up import WATCHED, Up
 from tests.servers.ports import free_port
@@ -21,6 +21,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("twice")
     with Up(write_config(folder, WATCHED.format(port=free_port())), folder / "up.log") as up:
         up.wait_ready()
+        wait_for(lambda: all(present(up.settings, name) for name in PARTS))
         yield up
         up.process.terminate()
         up.process.wait(30)
