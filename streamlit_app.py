@@ -19,6 +19,12 @@ PAGES = {
     "Monitor": (
         ("overview.py", "Overview", ":material/dashboard:", "What is wrong now, and how everything does."),
         ("latency.py", "API latency", ":material/speed:", "Percentiles, errors and phases of each endpoint."),
+        (
+            "database.py",
+            "Database",
+            ":material/database:",
+            "Queries, connections, locks and cache of a database.",
+        ),
         ("hosts.py", "Hosts", ":material/memory:", "CPU, memory, disks, network and processes."),
     ),
     "System": (

@@ -55,6 +55,13 @@ def ratio(value: float | None) -> str:
     return "< 0.01 %" if percent < 0.01 else f"{percent:.2g} %"
 
 
+def precise_ratio(value: float | None) -> str:
+    """A share as percent, with the digits that tell 99.1 % from 99.9 %."""
+    if value is None or not 0.9 < value < 1:
+        return ratio(value)
+    return f"{min(value * 100, 99.99):.2f}".rstrip("0").rstrip(".") + " %"
+
+
 def count(value: float | None) -> str:
     """A whole number with its thousands set apart."""
     return NOTHING if value is None else f"{value:,.0f}"

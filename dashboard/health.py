@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import controls, data, panels, problems
 from dashboard import format as fmt
 from dashboard.controls import Scene
+from dashboard.database_problems import Found
 from dashboard.resource_charts import BANDS, NAMES
 
 SHOWN = ("cpu_ratio", "memory_used_ratio", "disk_busy_ratio", "disk_used_ratio")
@@ -66,18 +67,20 @@ def show_problems(
     jobs: pl.DataFrame | None,
     states: pl.DataFrame | None = None,
     load: pl.DataFrame | None = None,
+    of_databases: Found | None = None,
 ) -> None:
     """One line a problem, the gravest first, with what to do; then what is only worth a warning."""
     found = problems.of_jobs(scene, jobs, states)
     found += problems.of_endpoints(scene, states, jobs) + problems.of_hosts(load)
+    found += of_databases.problems if of_databases else []
     at_end = "" if scene.window.follows_now or scene.ends_ahead else " at the end of the window"
     if found:
         title = fmt.plural(len(found), "problem") + at_end
         st.error(_listed(found), title=title, icon=":material/error:")
-    flaky = problems.of_flaky(states, jobs)
-    if flaky:
-        title = fmt.plural(len(flaky), "warning") + at_end
-        st.warning(_listed(flaky), title=title, icon=":material/warning:")
+    minor = problems.of_flaky(states, jobs) + (of_databases.warnings if of_databases else [])
+    if minor:
+        title = fmt.plural(len(minor), "warning") + at_end
+        st.warning(_listed(minor), title=title, icon=":material/warning:")
     gone = problems.gone(states)
     if gone:
         rest = f" and {len(gone) - MOST_PROBLEMS} more" if len(gone) > MOST_PROBLEMS else ""
@@ -88,7 +91,7 @@ def show_problems(
 def _listed(texts: Sequence[str]) -> str:
     lines = [f"- {text}" for text in texts[:MOST_PROBLEMS]]
     if len(texts) > MOST_PROBLEMS:
-        lines.append(f"- and {len(texts) - MOST_PROBLEMS} more, on the Collectors and API latency pages")
+        lines.append(f"- and {len(texts) - MOST_PROBLEMS} more, on the other pages")
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -53,3 +54,14 @@ def newest(answer: data.Answer) -> datetime | None:
     """When the newest of all endpoints or hosts was measured."""
     known = answer["newest_at"].max() if isinstance(answer, pl.DataFrame) else None
     return known if isinstance(known, datetime) else None
+
+
+def newest_of(answer: data.Answer, target: str) -> datetime | None:
+    """When the newest of one target was measured."""
+    return newest(answer.filter(pl.col("target") == target)) if isinstance(answer, pl.DataFrame) else None
+
+
+def first(answer: data.Answer | None) -> dict[str, Any] | None:
+    """The first row of an answer; None where there is none."""
+    rows = frame(answer)
+    return None if rows is None or rows.is_empty() else rows.row(0, named=True)

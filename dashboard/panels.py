@@ -139,9 +139,9 @@ class Card:
     help: str = ""
 
 
-def cards(shown: Sequence[Card]) -> None:
-    """Cards in a row that wraps."""
-    with st.grid(len(shown), min_column_width=150, gap="small"):
+def cards(shown: Sequence[Card], most: int = 8) -> None:
+    """Cards in rows of at most `most` that wrap."""
+    with st.grid(min(most, max(len(shown), 1)), min_column_width=150, gap="small"):
         for card in shown:
             colour: Literal["normal", "inverse", "off"] = (
                 "off" if card.better == "neither" else "inverse" if card.better == "lower" else "normal"
@@ -191,3 +191,10 @@ def _newest(freshness: pl.DataFrame, scene: Scene) -> list[str]:
         ]
         texts.append(f"{fmt.plain(source)}: newest {', '.join(kinds)}")
     return texts
+
+
+def share_column(label: str, help_: str = "") -> Any:
+    """A table's column of shares, as bars."""
+    return st.column_config.ProgressColumn(
+        label, format="percent", min_value=0, max_value=1, width=110, help=help_ or None
+    )

@@ -67,7 +67,7 @@ STORAGE_ADVICE: Mapping[str, str] = MappingProxyType(
 
 def of_storage(scene: Scene, storage: Mapping[str, Any]) -> str:
     """Why nothing is stored, since when, what becomes of the measurements, and what to do."""
-    since = _since(scene, storage["since_at"])
+    since = since_when(scene, storage["since_at"])
     return (
         f"{fmt.plain(storage['reason'])}. Nothing was stored{since}; collectors keep their measurements "
         f"and send them later. {STORAGE_ADVICE[storage['state']]} Storing then goes on by itself."
@@ -109,10 +109,10 @@ def _job(scene: Scene, job: Mapping[str, Any], outcomes: Mapping[str, str]) -> s
     said = f": {fmt.plain(job['text'])}" if job["text"] and failing else ""
     advice = OUTCOME_ADVICE.get(outcomes.get(job["job"], ""), "") if failing else ""
     advice = advice or JOB_ADVICE.get(job["state"], "")
-    return f"**{fmt.plain(job['job'])}** is {job['state']}{_since(scene, since)}{said}. {advice}"
+    return f"**{fmt.plain(job['job'])}** is {job['state']}{since_when(scene, since)}{said}. {advice}"
 
 
-def _since(scene: Scene, since: datetime | None, *, known: bool = True) -> str:
+def since_when(scene: Scene, since: datetime | None, *, known: bool = True) -> str:
     """` since 14:03:20 (2 min ago)`; with the date where it is not today's."""
     if since is None:
         return ""
@@ -128,7 +128,7 @@ def of_endpoints(scene: Scene, states: pl.DataFrame | None, jobs: pl.DataFrame |
         if row["last_status"] and row["last_outcome"] == "bad_status":
             how += f", HTTP {row['last_status']}"
         known = row["since_at"] is None or row["since_at"] > reach(scene).start + REACH_EDGE
-        since = _since(scene, row["since_at"], known=known)
+        since = since_when(scene, row["since_at"], known=known)
         texts.append(
             f"{_named(row)} fails ({how}){since}: {_recent(row)}. "
             f"{OUTCOME_ADVICE.get(row['last_outcome'], OUTCOME_ADVICE['error'])}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, controls, data, health, latency_parts, page, panels, problems
+from dashboard import charts, controls, data, database_overview, health, latency_parts, page, panels, problems
 from dashboard.axes import gaps_of
 from dashboard.controls import Scene
 from dashboard.data import question
@@ -28,6 +28,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "host_trend": question(
             "host_trend", window, metric=list(health.SHOWN), buckets=latency_parts.SPARK_BUCKETS
         ),
+        **database_overview.questions(scene),
     }
     if before is not None:
         asked["pooled_before"] = question("latency_summary", before, merged=True)
@@ -36,12 +37,13 @@ def questions(scene: Scene) -> dict[str, data.Question]:
 
 
 def body(scene: Scene, answers: page.Answers) -> None:
-    """Problems, cards, latency, endpoints, hosts."""
+    """Problems, cards, latency, endpoints, databases, hosts."""
     summary = panels.rows(answers["summary"], "Endpoints")
     jobs = panels.rows(answers["jobs"], "Collectors")
     states = panels.rows(answers["states"], "States of the endpoints")
     health.badges(jobs, states)
-    health.show_problems(scene, jobs, states, panels.rows(answers["load"], "Load of the hosts"))
+    load = panels.rows(answers["load"], "Load of the hosts")
+    health.show_problems(scene, jobs, states, load, database_overview.found(scene, answers))
     pooled, trend = (
         panels.rows(answers["pooled"], "Cards"),
         panels.rows(answers["trend"], "Latency over time"),
@@ -57,6 +59,7 @@ def body(scene: Scene, answers: page.Answers) -> None:
         with st.container(border=True):
             st.header("Endpoints by p95 of their probes", anchor=False)
             latency_parts.endpoint_table(summary, page.frame(answers["trends"]), "by_p95")
+    database_overview.show(answers)
     with st.container(border=True):
         st.header("Hosts", anchor=False)
         health.host_table(answers["host_now"], answers["host_trend"])

@@ -8,13 +8,16 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from tests.dashboard import worlds
+from tests.dashboard import database_worlds, worlds
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
+from warehouse.client import Client
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "streamlit_app.py"
-CONFIG = f'[host]\nname = "{worlds.HOST}"\nprocesses = ["postgres", "nginx"]\n'
-PAGES = {name: f"dashboard/views/{name}.py" for name in ("overview", "latency", "hosts", "collectors")}
+CONFIG = f'[host]\nname = "{worlds.HOST}"\nprocesses = ["postgres", "nginx"]\n' + database_worlds.CONFIG
+PAGES = {
+    name: f"dashboard/views/{name}.py" for name in ("overview", "latency", "database", "hosts", "collectors")
+}
 
 WORLDS = ("nothing", "one_sample", "plenty", "failing", "hostile")
 
@@ -33,9 +36,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
             process = stack.enter_context(running_warehouse(tmp_path_factory.mktemp(name), CONFIG))
             if name != "nothing":
                 with process.client("collect") as client:
-                    getattr(worlds, name)(client)
+                    fill(name, client)
             running[name] = process
         yield running.__getitem__
+
+
+def fill(name: str, client: Client) -> None:
+    """Put a world's measurements into a warehouse: of endpoints and hosts, and of databases."""
+    getattr(worlds, name)(client)
+    getattr(database_worlds, name)(client)
 
 
 @pytest.fixture

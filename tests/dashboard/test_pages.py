@@ -58,7 +58,7 @@ def test_plenty(world: World, open_page: Open, page: str, range_: str) -> None:
     app = open_page(world("plenty"), page, range=range_, prev="1")
     assert not app.exception
     assert charts(app)
-    assert app.title[0].value in ("Overview", "API latency", "Hosts", "Collectors")
+    assert app.title[0].value in ("Overview", "API latency", "Database", "Hosts", "Collectors")
     assert "Europe/Berlin" in texts(app)
     assert "local: " in texts(app)
 
@@ -72,7 +72,7 @@ def test_overview_puts_problems_first(world: World, open_page: Open) -> None:
     app = open_page(world("failing"))
     assert not app.exception
     said = app.error[0].value
-    assert app.error[0].proto.title == "3 problems"
+    assert app.error[0].proto.title == "6 problems"
     assert said.index("host gone") < said.index("GET /broken") < said.index("GET /other")
     assert "expected 200, got 503" in said.replace("\\", "")
     assert "perfhouse" in said
@@ -193,7 +193,7 @@ def test_timeouts_are_above_their_deadline(world: World, open_page: Open) -> Non
 def test_not_measurable_is_not_zero(world: World, open_page: Open) -> None:
     app = open_page(world("plenty"), "hosts", range="24h")
     assert "Not measurable here: sda disk busy" in texts(app)
-    table = open_page(world("plenty")).dataframe[1].value
+    table = open_page(world("plenty")).dataframe[-1].value
     assert table.set_index("resource")["now"]["disk busy sda"] == "not measurable here"
 
 

@@ -6,7 +6,19 @@ from uuid import uuid4
 
 from tests.warehouse.records import attempt, sample
 from warehouse.client import Client, pack
-from warehouse.model import Attempt, Batch, Event, Gap, GapReason, JobState, Outcome, Sample, now
+from warehouse.model import (
+    RECORDS,
+    Attempt,
+    Batch,
+    Event,
+    Gap,
+    GapReason,
+    JobState,
+    Outcome,
+    Record,
+    Sample,
+    now,
+)
 
 SLOW = "GET /slow"
 HOSTILE = (
@@ -16,15 +28,10 @@ HOSTILE = (
 HOST = "box"
 
 
-def send(client: Client, *rows: Attempt | Sample | Gap | Event) -> None:
+def send(client: Client, *rows: Record) -> None:
     """Store the rows as one batch."""
-    batch = Batch(
-        batch_id=f"test-{uuid4()}",
-        attempts=tuple(row for row in rows if isinstance(row, Attempt)),
-        samples=tuple(row for row in rows if isinstance(row, Sample)),
-        gaps=tuple(row for row in rows if isinstance(row, Gap)),
-        events=tuple(row for row in rows if isinstance(row, Event)),
-    )
+    kinds = {kind: tuple(row for row in rows if isinstance(row, record)) for kind, record in RECORDS.items()}
+    batch = Batch.model_validate({"batch_id": f"test-{uuid4()}", **kinds})
     client.send(batch.batch_id, pack(batch))
 
 

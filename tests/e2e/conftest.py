@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from tests.dashboard import worlds
-from tests.dashboard.conftest import CONFIG
+from tests.dashboard.conftest import CONFIG, fill
 from tests.servers.dashboard import running_dashboard
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
 
@@ -28,8 +27,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     folder = tmp_path_factory.mktemp("e2e")
     with running_warehouse(folder, CONFIG) as warehouse:
         with warehouse.client("collect") as client:
-            worlds.plenty(client)
-            worlds.hostile(client)
+            fill("plenty", client)
+            fill("hostile", client)
         with running_dashboard(warehouse.settings, folder / "dashboard.log") as url:
             yield url, warehouse
 

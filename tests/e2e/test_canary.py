@@ -38,7 +38,7 @@ PATHS = (
     *("/ok", "/ok?status=401", "/ok?status=503", "/echo", "/hang", "/drip", "/reset", "/close", "/malformed"),
     *("/redirect", "/cut-mid-body", "/huge-headers", "/early-hints"),
 )
-PAGES = ("", "latency", "hosts", "collectors")
+PAGES = ("", "latency", "database", "hosts", "collectors")
 
 
 def configuration(url: str, lies: dict[str, int]) -> str:

@@ -29,7 +29,7 @@ from warehouse.model import Event, Gap, GapReason, JobState
 
 Tab = Callable[..., Page]
 SHOWN = 300
-PAGES = ("", "latency", "hosts", "collectors")
+PAGES = ("", "latency", "database", "hosts", "collectors")
 JOINER = "\u2060"
 
 

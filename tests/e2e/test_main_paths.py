@@ -17,7 +17,13 @@ from tests.servers.warehouse import running_warehouse
 from warehouse.model import now
 
 Tab = Callable[..., Page]
-PAGES = {"": "Overview", "latency": "API latency", "hosts": "Hosts", "collectors": "Collectors"}
+PAGES = {
+    "": "Overview",
+    "latency": "API latency",
+    "database": "Database",
+    "hosts": "Hosts",
+    "collectors": "Collectors",
+}
 
 
 def address(page: Page) -> dict[str, list[str]]:

@@ -49,9 +49,10 @@ class Queries(Window):
 
 
 class SlowQueries(Queries):
-    """The foremost `limit` shapes by one measure; `category` narrows them, none named means all."""
+    """The foremost `limit` shapes by one measure, of the categories and shapes named, or of all."""
 
     category: Annotated[tuple[QueryCategory, ...], Field(max_length=10)] = ()
+    shape: Texts = ()
     by: Literal["total", "mean", "max", "calls", "io", "rows"] = "total"
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
@@ -112,7 +113,7 @@ def slow_queries(asked: SlowQueries) -> Statement:
             temp_blocks, io_ms, wal_bytes, errors, unindexed, share, is_partial, first_seen_at, last_seen_at,
             intervals
         FROM shared
-        WHERE {chosen("category", "category")}
+        WHERE {chosen("category", "category")} AND {chosen("shape", "shape")}
         ORDER BY {ORDERS[asked.by]} DESC NULLS LAST, target, database, shape
         LIMIT $limit
         """,
@@ -120,6 +121,7 @@ def slow_queries(asked: SlowQueries) -> Statement:
             target=asked.target,
             database=asked.database,
             category=[category.value for category in asked.category],
+            shape=asked.shape,
             limit=asked.limit,
         ),
     )

@@ -1,0 +1,203 @@
+"""Answers about database servers as Plotly figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+import plotly.graph_objects as go
+import polars as pl
+
+from dashboard import format as fmt
+from dashboard.axes import Stage, figure, line, shade_gaps
+from dashboard.resource_charts import Band
+
+HEIGHT = 240
+MOST_MARKS = 12
+CONNECTIONS_BAND = Band(0.80, 0.95)
+"""From which share of the usable connections it is a warning, and critical."""
+
+NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "connections": "connections",
+        "connections_usable": "usable",
+        "connections_active": "active",
+        "connections_idle_in_transaction": "idle in transaction",
+        "connections_waiting": "waiting for a lock",
+        "cache_hit_ratio": "cache hit ratio",
+        "transactions_per_s": "transactions",
+        "rollbacks_per_s": "rollbacks",
+        "longest_transaction_s": "transaction",
+        "longest_idle_in_transaction_s": "idle in transaction",
+        "longest_query_s": "query",
+        "queries_per_s": "queries",
+        "commands_per_s": "commands",
+        "ping_ms": "own PING",
+        "memory_used_bytes": "memory",
+        "evictions_total": "evicted keys",
+        "keys": "keys",
+        "lock_waits": "sessions that wait",
+    }
+)
+"""What metrics are called on a chart."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart: its title, the metrics on it, and how their buckets are told.
+
+    `column` is the value drawn of each bucket; `ceiling` names a metric that is drawn as a limit, with the
+    bands of connections below it.
+    """
+
+    title: str
+    metrics: tuple[str, ...]
+    column: str = "mean"
+    ceiling: str = ""
+    note: str = ""
+
+
+_CONNECTIONS = ("connections", "connections_active", "connections_idle_in_transaction", "connections_waiting")
+_POOL = Panel(
+    "Connections",
+    (*_CONNECTIONS, "connections_usable"),
+    ceiling="connections_usable",
+    note="Bands: 80 and 95 % of the usable connections.",
+)
+_CACHE = Panel(
+    "Cache hit ratio", ("cache_hit_ratio",), note="Of each interval; the line breaks where nothing was read."
+)
+_LONGEST = ("longest_transaction_s", "longest_idle_in_transaction_s", "longest_query_s")
+
+PANELS: Mapping[str, tuple[Panel, ...]] = MappingProxyType(
+    {
+        "postgres": (
+            _POOL,
+            _CACHE,
+            Panel("Transactions per second", ("transactions_per_s", "rollbacks_per_s")),
+            Panel("Longest running", _LONGEST, column="max", note="The longest of each bucket."),
+        ),
+        "mysql": (
+            _POOL,
+            _CACHE,
+            Panel("Queries per second", ("queries_per_s", "transactions_per_s", "rollbacks_per_s")),
+            Panel("Longest running", _LONGEST, column="max", note="The longest of each bucket."),
+        ),
+        "redis": (
+            Panel("Latency of our own PING", ("ping_ms",), note="From this collector: the network is in it."),
+            Panel(
+                "Cache hit ratio", ("cache_hit_ratio",), note="The line breaks where no key was asked for."
+            ),
+            Panel("Commands per second", ("commands_per_s",)),
+            Panel("Memory", ("memory_used_bytes",)),
+            Panel("Keys", ("keys",)),
+            Panel("Connections", ("connections",)),
+        ),
+    }
+)
+"""The charts that make sense for each engine."""
+
+MARKS = ("statements_resets_total", "statements_evictions_total")
+"""Counts that tell when the statistics themselves changed."""
+
+
+def metrics(engine: str) -> list[str]:
+    """Everything that the charts, cards and marks of an engine draw."""
+    drawn = [name for panel in PANELS[engine] for name in panel.metrics]
+    carded = (
+        "connections_used_ratio",
+        "lock_waits",
+        "deadlocks_total",
+        "memory_used_ratio",
+        "evictions_total",
+    )
+    return list(dict.fromkeys([*drawn, *carded, *MARKS]))
+
+
+_DASHED = frozenset({"connections_usable"})
+
+
+def measure(stage: Stage, rows: pl.DataFrame, panel: Panel, gaps: pl.DataFrame | None = None) -> go.Figure:
+    """One line per metric of a panel; the maximum of each bucket lies beside a lone mean."""
+    drawn = figure(stage, height=HEIGHT)
+    ink = stage.palette
+    units = rows["unit"].drop_nulls()
+    unit = "" if units.is_empty() else str(units[0])
+    present = [name for name in panel.metrics if name in rows["metric"]]
+    for position, name in enumerate(present):
+        own = rows.filter(pl.col("metric") == name).sort("bucket_at")
+        limit = name in _DASHED
+        colour = ink.muted if limit else ink.of(position)
+        words = NAMES.get(name, name.replace("_", " "))
+        if len(present) == 1 and panel.column == "mean":
+            spikes = [fmt.quantity(value, unit) for value in own["max"]]
+            drawn.add_trace(
+                line(stage, own, "max", f"{words} max", ink.alpha(colour, 0.55), spikes, width=1, dash="dot")
+            )
+        texts = [fmt.quantity(value, unit) for value in own[panel.column]]
+        dash = "dash" if limit else "solid"
+        drawn.add_trace(line(stage, own, panel.column, words, colour, texts, dash=dash))
+    _scale(drawn, rows, unit)
+    if panel.ceiling:
+        _limit(drawn, stage, rows.filter(pl.col("metric") == panel.ceiling))
+    shade_gaps(drawn, stage, gaps)
+    drawn.update_layout(showlegend=len(drawn.data) > 1)
+    return drawn
+
+
+def _scale(drawn: go.Figure, rows: pl.DataFrame, unit: str) -> None:
+    """The y axis in the unit's own steps."""
+    top = max((float(value) for value in (rows["max"].max(),) if isinstance(value, float | int)), default=0.0)
+    if unit == "ratio":
+        low = rows["mean"].min()
+        # A cache is mostly between 0.9 and 1, where an axis from 0 shows a flat line.
+        floor = 0.9 if isinstance(low, float) and low > 0.9 else 0.0
+        drawn.update_yaxes(tickformat=".1%" if floor else ".0%", range=[floor, 1 + (1 - floor) * 0.03])
+    elif unit == "bytes":
+        ticks = byte_ticks(top)
+        drawn.update_yaxes(tickvals=ticks, ticktext=[fmt.size(tick) for tick in ticks])
+    else:
+        drawn.update_yaxes(ticksuffix={"ms": " ms", "s": " s"}.get(unit, ""))
+
+
+def byte_ticks(top: float) -> list[float]:
+    """Round powers of 1024, which Plotly does not know."""
+    step = 1.0
+    while top / step > 5:
+        step *= 2
+    return [step * position for position in range(int(top / step) + 2)]
+
+
+def _limit(drawn: go.Figure, stage: Stage, rows: pl.DataFrame) -> None:
+    """Bands below the newest limit."""
+    newest = rows.sort("bucket_at")["mean"].drop_nulls()
+    if newest.is_empty():
+        return
+    top, ink = float(newest[-1]), stage.palette
+    for low, high, colour in (
+        (CONNECTIONS_BAND.warning, CONNECTIONS_BAND.critical, ink.warning),
+        (CONNECTIONS_BAND.critical, 1.0, ink.critical),
+    ):
+        drawn.add_hrect(
+            y0=low * top, y1=high * top, fillcolor=ink.alpha(colour, 0.13), line_width=0, layer="below"
+        )
+
+
+def mark(drawn: go.Figure, stage: Stage, instants: Sequence[tuple[datetime, str]]) -> None:
+    """Dashed lines at the newest instants at which the statistics themselves changed, with a word above."""
+    ink = stage.palette
+    for at, word in list(instants)[-MOST_MARKS:]:
+        local = stage.local(at)
+        drawn.add_vline(x=local, line={"color": ink.muted, "width": 1, "dash": "dash"})
+        drawn.add_annotation(
+            x=local,
+            y=1,
+            yref="paper",
+            yanchor="top",
+            xanchor="left",
+            showarrow=False,
+            text=fmt.chart_text(word),
+            font={"size": 10, "color": ink.muted},
+        )

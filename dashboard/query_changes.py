@@ -1,0 +1,159 @@
+"""Shapes of queries that appeared or vanished since a moment, and the choice of that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+import polars as pl
+import streamlit as st
+
+from dashboard import controls, data, panels
+from dashboard import format as fmt
+from dashboard.controls import Scene
+from dashboard.lock_parts import one_line
+from dashboard.query_table import name_of, query_of
+from dashboard.window import Window
+
+HALF, TYPED = "half", "typed"
+SPANS: Mapping[str, timedelta] = MappingProxyType({"1h": timedelta(hours=1), "24h": timedelta(hours=24)})
+WORDS: Mapping[str, str] = MappingProxyType(
+    {HALF: "Middle of the window", "1h": "1 h ago", "24h": "24 h ago", TYPED: "Typed"}
+)
+FORM = "%Y%m%dT%H%M%SZ"
+MOST_ROWS = 200
+LONGEST = timedelta(days=400)
+
+
+def middle(scene: Scene) -> datetime:
+    """The middle of the part of the window that has happened."""
+    past = scene.past
+    return (past.start + (past.end - past.start) / 2).replace(microsecond=0)
+
+
+def moment(scene: Scene) -> tuple[str, datetime]:
+    """Which choice the address makes, and the moment it means."""
+    asked = controls.parameter("since") or ""
+    if asked in SPANS:
+        return asked, scene.past.end - SPANS[asked]
+    try:
+        typed = datetime.strptime(asked, FORM).replace(tzinfo=UTC)
+    except ValueError:
+        return HALF, middle(scene)
+    usable = scene.past.end - LONGEST < typed < scene.past.end
+    return (TYPED, typed) if usable else (HALF, middle(scene))
+
+
+def window(scene: Scene) -> Window:
+    """The window in which to look for changes: from before the moment until now."""
+    _, at = moment(scene)
+    return replace(scene.past, start=min(scene.past.start, at - (scene.past.end - at)))
+
+
+def choose(scene: Scene) -> None:
+    """The moment since when shapes are new or gone."""
+    choice, at = moment(scene)
+    st.session_state["since_choice"] = choice
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.segmented_control(
+            "Since",
+            list(WORDS),
+            format_func=WORDS.__getitem__,
+            key="since_choice",
+            required=True,
+            on_change=_take,
+            args=(at,),
+            wrap=True,
+        )
+        if choice == TYPED:
+            key = f"since_at_{at:%s}"
+            st.datetime_input(
+                "Moment",
+                at.astimezone(scene.zone).replace(tzinfo=None),
+                key=key,
+                step=60,
+                width=220,
+                on_change=_take_typed,
+                args=(key, scene),
+            )
+    asked = controls.parameter("since")
+    if asked and choice == HALF:
+        st.warning("The moment in the address cannot be used, so this is the middle of the window.")
+
+
+def _take(at: datetime) -> None:
+    choice = st.session_state["since_choice"]
+    typed = at.astimezone(UTC).strftime(FORM)
+    controls.remember("since", {HALF: None, TYPED: typed}.get(choice, choice))
+
+
+def _take_typed(key: str, scene: Scene) -> None:
+    typed = st.session_state[key]
+    if isinstance(typed, datetime):
+        at = typed.replace(tzinfo=scene.zone).astimezone(UTC)
+        controls.remember("since", at.strftime(FORM))
+
+
+def show(scene: Scene, answer: data.Answer) -> None:
+    """New shapes beside vanished ones."""
+    st.header("New and vanished queries", anchor=False)
+    choose(scene)
+    rows = panels.rows(answer, "New and vanished queries")
+    if rows is None:
+        return
+    at = fmt.clock(moment(scene)[1], scene.zone)
+    for column, kind, title, none in zip(
+        st.columns(2),
+        ("new", "vanished"),
+        ("New", "Vanished"),
+        ("No query was called for the first time since then.", "Every query called before was called since."),
+        strict=True,
+    ):
+        with column:
+            own = rows.filter(pl.col("change") == kind)
+            st.subheader(f"{title} since {at}: {len(own)}", anchor=False)
+            if own.is_empty():
+                panels.note(none)
+            else:
+                _table(scene, own, kind)
+
+
+def _table(scene: Scene, rows: pl.DataFrame, kind: str) -> None:
+    listed = rows.head(MOST_ROWS).to_dicts()
+    names = [name_of(row) for row in listed]
+    seen, label = ("first_seen_at", "First seen") if kind == "new" else ("last_seen_at", "Last seen")
+    shown = pl.DataFrame(
+        {
+            "query": [one_line(query_of(row), 300) for row in listed],
+            "seen": [fmt.time_of(row[seen], scene.now, scene.zone) for row in listed],
+            "class": [row["category"] for row in listed],
+            "calls": [fmt.count(row["calls"]) for row in listed],
+            "total": [fmt.duration_ms(row["total_ms"]) for row in listed],
+        }
+    )
+    kinds = st.column_config
+    key = f"changes_{kind}_{controls.parameter('shape') or ''}"
+    st.dataframe(
+        shown,
+        key=key,
+        hide_index=True,
+        height="content" if len(listed) <= 8 else 320,
+        alt=f"{kind.capitalize()} queries",
+        on_select=lambda: _open(key, names),
+        selection_mode="single-row",
+        column_config={
+            "query": kinds.TextColumn("Query", pinned=True, width=240),
+            "seen": kinds.TextColumn(label, alignment="right"),
+            "class": kinds.TextColumn("Class"),
+            "calls": kinds.TextColumn("Calls", alignment="right"),
+            "total": kinds.TextColumn("Total", alignment="right"),
+        },
+    )
+
+
+def _open(key: str, names: list[str]) -> None:
+    chosen = st.session_state[key]["selection"]["rows"]
+    if chosen:
+        controls.remember("shape", names[chosen[0]])

@@ -1,0 +1,106 @@
+"""The Database page: states first, numbers that equal the truth, queries that open, blockers named."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from tests.dashboard import database_worlds
+from tests.dashboard.conftest import Open, texts
+from tests.servers.warehouse import WarehouseProcess
+from warehouse.model import now
+
+World = Callable[[str], WarehouseProcess]
+
+
+def test_states_problems_and_what_to_do_come_first(world: World, open_page: Open) -> None:
+    said = texts(open_page(world("failing"), "database", database="bare"))
+    assert "CREATE EXTENSION pg_stat_statements" in said
+    assert "extension missing" in said
+    assert "connections are critical, 56 of 57 usable" in said
+    down = texts(open_page(world("failing"), "database", database="main"))
+    assert "server down since" in down
+    assert "start the server" in down
+    overview = texts(open_page(world("failing")))
+    assert "server down" in overview
+    assert "wrong password" in overview
+
+
+def test_cards_say_where_numbers_come_from(world: World, open_page: Open) -> None:
+    app = open_page(world("plenty"), "database", database="main", range="1h", prev="1")
+    cards = {metric.label.partition(" · ")[0]: metric for metric in app.metric}
+    assert cards["Connections"].value.endswith("of 57 usable")
+    assert "%" in cards["Cache hit ratio"].value
+    p95 = next(metric for metric in app.metric if metric.label.startswith("Query time p95"))
+    assert "n = " in p95.help
+    assert "bracket" in p95.help
+    assert "previous" in p95.proto.delta_description or "nothing before" in p95.proto.delta_description
+
+
+def test_each_engine_has_its_own_panels(world: World, open_page: Open) -> None:
+    redis = open_page(world("plenty"), "database", database="cache", range="1h")
+    said = texts(redis)
+    assert "Latency of our own PING" in said
+    assert "Slow queries" not in said
+    assert "Locks" not in said
+    mysql = texts(open_page(world("plenty"), "database", database="orders", range="1h"))
+    assert "Slow queries" in mysql
+    assert "uses no index" in str(
+        [element.value for element in open_page(world("plenty"), "database", database="orders").dataframe]
+    )
+
+
+def test_slow_queries_are_those_of_the_warehouse(world: World, open_page: Open) -> None:
+    warehouse = world("plenty")
+    app = open_page(warehouse, "database", database="main", range="1h", by="mean")
+    shown = next(element.value for element in app.dataframe if "share" in element.value.columns)
+    with warehouse.client("dashboard") as client:
+        end = now()
+        truth = client.ask("slow_queries", start=end - timedelta(hours=1), end=end, target="main", by="mean")
+    expected = [" ".join(query.split()) for query in truth["query"]]
+    assert [text.removeprefix("◐ ") for text in shown["query"]] == expected
+    assert "invoice" in shown["query"][0]
+
+
+def test_a_shape_in_the_address_opens_with_its_whole_text(world: World, open_page: Open) -> None:
+    app = open_page(world("plenty"), "database", database="main", range="1h", shape="b2@shop", prev="1")
+    assert not app.exception
+    assert app.code[0].value == database_worlds.SHAPES["b2"][1]
+    assert any(metric.label == "Share of load" for metric in app.metric)
+    gone = open_page(world("plenty"), "database", database="main", range="1h", shape="nothing@shop")
+    assert "was not called in this window" in texts(gone)
+
+
+def test_new_and_vanished_queries_are_told(world: World, open_page: Open) -> None:
+    said = texts(open_page(world("plenty"), "database", database="main", range="1h", since="1h"))
+    assert "New since" in said
+    app = open_page(world("plenty"), "database", database="main", range="1h")
+    assert any("New since" in element.value and element.value.endswith(": 1") for element in app.subheader)
+    vanished = (now() - timedelta(minutes=20)).strftime("%Y%m%dT%H%M%SZ")
+    app = open_page(world("plenty"), "database", database="main", range="1h", since=vanished)
+    assert any(
+        "Vanished since" in element.value and element.value.endswith(": 1") for element in app.subheader
+    )
+
+
+def test_the_blocker_is_named(world: World, open_page: Open) -> None:
+    warehouse = world("plenty")
+    with warehouse.client("collect") as client:
+        database_worlds.send_all(client, database_worlds._locks(now()))
+    said = texts(open_page(warehouse, "database", database="main", range="1h"))
+    assert "blocks **3 sessions**" in said
+    assert "psql" in said
+
+
+def test_the_page_says_how_to_watch_a_database(world: World, open_page: Open) -> None:
+    app = open_page(world("one_sample"), "database")
+    assert "No query statistics in this window" in texts(app)
+
+
+@pytest.mark.parametrize("page", ["database", "overview"])
+def test_hostile_names_stay_text(world: World, open_page: Open, page: str) -> None:
+    app = open_page(world("hostile"), page, database=database_worlds.HOSTILE)
+    assert not app.exception
+    for element in app.get("plotly_chart"):
+        assert "<b>bold" not in json.dumps(json.loads(element.proto.spec))
