@@ -11,11 +11,11 @@ from pathlib import Path
 from warehouse.errors import StorageError
 from warehouse.lock import make_private
 
-_OF_THE_LOG = "replaying WAL"
+_DAMAGED_LOG = re.compile(
+    r"Corrupt WAL|database identifier in header|does not match (the )?database file"
+    r"|Failed to decode LEB128|Invalid WAL entry type"
+)
 _POSITION = re.compile(r"byte position (\d+)")
-_FOREIGN = "WAL does not match database file"
-_CORRUPT = "Corrupt WAL"
-
 _DAMAGED_FILE = re.compile(r"Corrupt database file|not a valid DuckDB database file")
 
 MEND_FILE = (
@@ -32,9 +32,12 @@ def storage_error(error: Exception, file: Path | None = None) -> StorageError:
 
 
 def sound_bytes(error: Exception) -> int | None:
-    """Up to which byte the log is sound, as the error of opening tells; None when it is not the log."""
+    """Up to which byte the log is sound, as the error of opening tells; None when it is not the log.
+
+    A log of another DuckDB's version is none to cut: that version can read it.
+    """
     text = str(error)
-    if _OF_THE_LOG not in text or not (_CORRUPT in text or _FOREIGN in text):
+    if "WAL" not in text or not _DAMAGED_LOG.search(text):
         return None
     position = _POSITION.search(text)
     return int(position.group(1)) if position else 0
