@@ -29,13 +29,11 @@ class Progress:
 
     def tell(self, rows: int, size: int | None) -> None:
         """So many rows are done, in so many bytes."""
-        if time.monotonic() - self._began < self._tell_at:
-            return
-        self._tell_at = self._tell_at + 1 if self._on_terminal else self._tell_at * 2
-        line = self._rows(rows) + ("" if size is None else f", {size / 1e6:,.1f} MB so far")
-        self._out.write(f"{line}{CLEAR_REST}\r" if self._on_terminal else f"{line}\n")
-        self._out.flush()
-        self._is_open = self._on_terminal
+        self._tell(self._rows(rows) + ("" if size is None else f", {size / 1e6:,.1f} MB so far"))
+
+    def tell_share(self, what: str, done: int, of: int) -> None:
+        """So many of them are done."""
+        self._tell(f"{done:,} of {of:,} {what} ({done * 100 // max(1, of)} %)")
 
     def __enter__(self) -> Progress:
         return self
@@ -47,6 +45,14 @@ class Progress:
         if self._is_open:
             self._out.write(CLEAR_REST)
             self._out.flush()
+
+    def _tell(self, line: str) -> None:
+        if time.monotonic() - self._began < self._tell_at:
+            return
+        self._tell_at = self._tell_at + 1 if self._on_terminal else self._tell_at * 2
+        self._out.write(f"{line}{CLEAR_REST}\r" if self._on_terminal else f"{line}\n")
+        self._out.flush()
+        self._is_open = self._on_terminal
 
     def _rows(self, rows: int) -> str:
         if not self._total:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +49,6 @@ class Acks:
             self._dirty = True
         except OSError as error:
             log.warning("%s: %s", self.path.name, error.strerror)
-
-    def read(self) -> list[Ack]:
-        """What is remembered; a line cut short by a crash is none."""
-        found = []
-        for line in self.path.read_bytes().splitlines():
-            try:
-                found.append(Ack(**json.loads(line)))
-            except (ValueError, TypeError):
-                log.warning("%s holds a line that is damaged or cut short", self.path.name)
-        return found
 
     def clear(self) -> None:
         """All of it is in the database itself now."""
@@ -110,9 +104,29 @@ class Loss:
         return f"{self.why}; {lost}"
 
 
-def missing(acks: Iterable[Ack], stored: Collection[str]) -> tuple[Ack, ...]:
-    """Those whose batch is not among the stored ones."""
-    return tuple(ack for ack in acks if ack.batch_id not in stored)
+def read(path: Path) -> list[Ack]:
+    """What is remembered in a file; a line cut short by a crash is none, nor is there one without a file."""
+    found = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        try:
+            found.append(Ack(**json.loads(line)))
+        except (ValueError, TypeError):
+            log.warning("%s holds a line that is damaged or cut short", path.name)
+    return found
+
+
+def missing(connection: DuckDBPyConnection, acks: Iterable[Ack]) -> tuple[Ack, ...]:
+    """Those whose batch is not stored."""
+    kept = list(acks)
+    found = connection.execute(
+        "SELECT batch_id FROM batch WHERE batch_id IN (SELECT unnest(?))", [[ack.batch_id for ack in kept]]
+    ).fetchall()
+    stored = {str(row[0]) for row in found}
+    return tuple(ack for ack in kept if ack.batch_id not in stored)
 
 
 def _clock(unix_ms: int) -> str:

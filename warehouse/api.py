@@ -16,6 +16,7 @@ from warehouse import VERSION, checks, wire
 from warehouse.api_backup import backup_routes
 from warehouse.api_exports import export_routes
 from warehouse.api_questions import question_routes
+from warehouse.api_verify import verify_routes
 from warehouse.declared import Health, batch_body, refusals
 from warehouse.doors import Doors
 from warehouse.errors import InvalidInputError, NotAllowedError, PerfhouseError, RefusedError, StoppedError
@@ -55,6 +56,7 @@ def create_app(warehouse: Warehouse) -> FastAPI:
     app.include_router(question_routes(warehouse, may_read), prefix="/api/v1")
     app.include_router(export_routes(warehouse, may_read), prefix="/api/v1")
     app.include_router(backup_routes(warehouse, may_read, may_act), prefix="/api/v1")
+    app.include_router(verify_routes(warehouse, may_read), prefix="/api/v1")
     return app
 
 

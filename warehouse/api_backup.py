@@ -3,22 +3,17 @@
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from itertools import chain
 from typing import Annotated, Any
 
-import anyio
-from anyio import to_thread
 from fastapi import APIRouter, Depends, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
-from starlette.types import Receive, Send
-from starlette.types import Scope as AsgiScope
 
 from warehouse.backup import Snapshot
 from warehouse.declared import refusals
 from warehouse.errors import NotAllowedError, RefusedError
 from warehouse.exchange import held_rows
 from warehouse.service import Warehouse
+from warehouse.streamed import Streamed
 from warehouse.tokens import Token
 
 MEDIA_TYPE = "application/x-tar"
@@ -60,7 +55,7 @@ def backup_routes(
             raise RefusedError("a backup runs already", "Try again when it has ended.", status=409)
         blocks = _archive(warehouse, place)
         rows, first = int(next(blocks)), next(blocks)
-        return _Streamed(
+        return Streamed(
             first,
             blocks,
             media_type=MEDIA_TYPE,
@@ -88,21 +83,6 @@ def backup_routes(
         return Exchanged(kept=kept.name if kept else None)
 
     return router
-
-
-class _Streamed(StreamingResponse):
-    """Gives the place back whichever way it ends: read whole, broken off, or never begun."""
-
-    def __init__(self, first: bytes, blocks: Generator[bytes], **options: Any) -> None:
-        super().__init__(chain((first,), blocks), **options)
-        self._blocks = blocks
-
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(self._blocks.close)
 
 
 def _archive(warehouse: Warehouse, place: threading.BoundedSemaphore) -> Generator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -225,6 +226,24 @@ class Client:
             "params": [*query_of(parameters), ("format", form)],
             "headers": {**self._authorization(), **({"x-export-id": export_id} if export_id else {})},
         }
+
+    def verify(self) -> Iterator[dict[str, Any]]:
+        """Let the warehouse read its whole file; the steps of `warehouse.verify`, the last is `end`.
+
+        Raises the errors of `ask`; a broken stream raises WarehouseAwayError.
+        """
+        patient = httpx.Timeout(None, connect=2.0)
+        try:
+            with self._http.stream(
+                "GET", "/api/v1/verify", headers=self._authorization(), timeout=patient
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                raise_refusal(answer)
+                for line in answer.iter_lines():
+                    yield json.loads(line)
+        except httpx.HTTPError as error:
+            raise self._away(error) from None
 
     def _request(
         self,

@@ -16,7 +16,9 @@ _DAMAGED_LOG = re.compile(
     r"|Failed to decode LEB128|Invalid WAL entry type"
 )
 _POSITION = re.compile(r"byte position (\d+)")
-_DAMAGED_FILE = re.compile(r"Corrupt database file|not a valid DuckDB database file")
+_DAMAGED_FILE = re.compile(
+    r"Corrupt database file|not a valid DuckDB database file|attempted to read \d+ bytes from location"
+)
 
 MEND_FILE = (
     "The file is damaged. `perfhouse verify` tells how far; restore a backup, or move the file away "

@@ -15,6 +15,7 @@ import duckdb
 
 from warehouse import VERSION, salvage, schema
 from warehouse.acks import Acks, Loss, missing
+from warehouse.acks import read as read_acks
 from warehouse.errors import NewerVersionError, PerfhouseError, StorageError
 from warehouse.leases import PATIENCE_S, Lease
 from warehouse.lock import DataDirectoryLock, make_private
@@ -256,10 +257,7 @@ class Store:
 
     def _settle(self, connection: DuckDBPyConnection) -> None:
         """Find out what was lost, then fold the log into the file, forced to the disk."""
-        acks = self.acks.read()
-        ids = [ack.batch_id for ack in acks]
-        stored = connection.execute("SELECT batch_id FROM batch WHERE batch_id IN (SELECT unnest(?))", [ids])
-        lost = missing(acks, {str(row[0]) for row in stored.fetchall()})
+        lost = missing(connection, read_acks(self.acks.path))
         if lost and not self._damage:
             why = "the write-ahead log does not hold all that was acknowledged"
             aside = salvage.set_aside(self.wal, self.settings.data_dir, now()) if _size(self.wal) else None
