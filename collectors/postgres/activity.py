@@ -48,6 +48,38 @@ class _Waiting:
     since_s: float
 
 
+class Pauses:
+    """The longest time between two looks: what took as long or longer cannot have been missed."""
+
+    def __init__(self) -> None:
+        self._began_s: float | None = None
+        self._longest_s = 0.0
+        self._is_whole = False
+
+    def looked(self, began_s: float, ended_s: float) -> None:
+        """Another look, from before it was asked for until it was answered (monotonic)."""
+        if self._began_s is not None:
+            self._longest_s = max(self._longest_s, ended_s - self._began_s)
+        self._began_s = began_s
+
+    def broke(self) -> None:
+        """Looking has ended for now."""
+        self._began_s = None
+        self._is_whole = False
+
+    def spoil(self) -> None:
+        """Something that was seen is lost."""
+        self._is_whole = False
+
+    def take_s(self, present_s: float) -> float | None:
+        """The longest since this was asked before; None where something may have been missed meanwhile."""
+        longest_s, was_whole = self._longest_s, self._is_whole
+        self._longest_s, self._is_whole = 0.0, self._began_s is not None
+        if not was_whole or self._began_s is None:
+            return None
+        return max(longest_s, present_s - self._began_s)
+
+
 class ActivitySampler:
     """Runs while it is told to; what it saw is drained with each sample of statistics."""
 
@@ -60,6 +92,7 @@ class ActivitySampler:
         self._guard = threading.Lock()
         self._ended: list[Execution] = []
         self._waiting: list[_Waiting] = []
+        self._pauses = Pauses()
         self._excluded: Sequence[int] = ()
         self._trouble: TroubleError | None = None
         self._answered_s = time.monotonic()
@@ -90,6 +123,12 @@ class ActivitySampler:
             self._session.abort()
             return TroubleError(DatabaseCondition.TIMEOUT, "the server did not answer within the deadline")
         return self._trouble
+
+    def longest_pause_ms(self) -> float | None:
+        """The longest time between two looks since this was asked before; None where some are missing."""
+        with self._guard:
+            pause_s = self._pauses.take_s(time.monotonic())
+        return None if pause_s is None else pause_s * 1000
 
     def drain(
         self,
@@ -148,6 +187,8 @@ class ActivitySampler:
             except psycopg.Error as error:
                 self._trouble = failed(error)
             self._session.close()
+            with self._guard:
+                self._pauses.broke()
             self._stop.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -155,6 +196,7 @@ class ActivitySampler:
         looks = Looks()
         due = time.monotonic()
         while not self._stop.is_set():
+            began_s = time.monotonic()
             rows = self._session.query(LOOK, [self._excluded])
             self._answered_s = time.monotonic()
             sessions = {
@@ -162,14 +204,15 @@ class ActivitySampler:
                 for _, _, pid, database, query_id, started, is_active, changed in rows
                 if pid is not None
             }
-            self._keep(looks.look(rows[0][0], rows[-1][1], sessions))
+            self._keep(looks.look(rows[0][0], rows[-1][1], sessions), began_s, self._answered_s)
             due = max(due + self.period_ms / 1000, time.monotonic())
             self._stop.wait(max(0.0, due - time.monotonic()))
 
-    def _keep(self, ended: Sequence[Execution]) -> None:
-        if not ended:
-            return
+    def _keep(self, ended: Sequence[Execution], began_s: float, ended_s: float) -> None:
         with self._guard:
+            self._pauses.looked(began_s, ended_s)
             room = MOST_WAITING - len(self._ended)
             self._ended += ended[:room]
-            self.lost += max(0, len(ended) - room)
+            if len(ended) > room:
+                self.lost += len(ended) - room
+                self._pauses.spoil()

@@ -34,6 +34,7 @@ METRICS: Metrics = {
     "statements_resets_total": ("1", None),
     "statements_calls_total": ("1", None),
     "statements_sample_ms": ("ms", "lower"),
+    "activity_gap_max_ms": ("ms", "lower"),
     "table_bytes": ("bytes", None),
     "table_rows": ("1", None),
     "table_dead_ratio": ("ratio", "lower"),

@@ -181,6 +181,9 @@ class Watch:
             raise TroubleError(DatabaseCondition.NO_PRIVILEGE, NO_USAGE) from None
         self._rows += sample.rows
         if sample.since is not None and self._sampler is not None:
+            pauses = Numbers(self._target, METRICS, sample.at)
+            pauses.add("activity_gap_max_ms", self._sampler.longest_pause_ms())
+            self._rows += pauses.samples
             self._drain(sample.since, sample.at, is_counting=True)
         if sample.evictions:
             self._evicted_at = time.monotonic()
