@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from bench import backup, idle, ingest, pages, probes, question
+from bench import backup, idle, ingest, pages, postgres, probes, question
 from bench.report import Section, save
 
 MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
@@ -14,6 +14,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
     "question": question.measure,
     "probes": probes.measure,
     "pages": pages.measure,
+    "postgres": postgres.measure,
     "idle": idle.measure,
     "backup": backup.measure,
 }

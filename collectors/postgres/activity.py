@@ -87,7 +87,7 @@ class ActivitySampler:
         self.period_ms = period_ms
         self._deadline_s = settings.deadline_s
         self._target = target
-        self._session = Session(settings)
+        self._session = Session(settings, prepares=True)
         self._stop = threading.Event()
         self._guard = threading.Lock()
         self._ended: list[Execution] = []

@@ -86,8 +86,10 @@ class Facts:
 class Session:
     """A connection, opened by the first `open`. One thread uses it; any may `abort` or `close` it."""
 
-    def __init__(self, settings: DatabaseSettings) -> None:
+    def __init__(self, settings: DatabaseSettings, *, prepares: bool = False) -> None:
+        """`prepares` what is asked often, which saves the server its planning."""
         self._settings = settings
+        self._prepares = prepares
         self._bound_ms = max(1, round(settings.deadline_s * 800))
         self._guard = threading.Lock()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
@@ -180,7 +182,7 @@ class Session:
             return psycopg.connect(
                 address,
                 autocommit=True,
-                prepare_threshold=None,
+                prepare_threshold=0 if self._prepares else None,
                 application_name=APPLICATION,
                 client_encoding="utf8",
                 connect_timeout=max(LEAST_CONNECT_S, math.ceil(self._settings.deadline_s)),

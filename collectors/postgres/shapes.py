@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -42,7 +41,7 @@ class ShapeBook:
         self._target = target
         self._shapes: dict[Statement, QueryDigest] = {}
         self._digests: dict[str, QueryDigest] = {}
-        self._waiting: deque[tuple[Statement, str]] = deque()
+        self._waiting: dict[Statement, str] = {}
         self._next_fetch_s = float("-inf")
         self._told: dict[tuple[str, str], float] = {}
 
@@ -66,22 +65,19 @@ class ShapeBook:
         """Those whose shape is not known."""
         return [statement for statement in statements if statement not in self._shapes]
 
-    def take(
-        self, texts: Iterable[tuple[int, int, str | None]], wanted: Iterable[Statement], took_s: float
-    ) -> None:
-        """Texts that were read now, in `took_s`; those of `wanted` are turned into shapes first."""
+    def take(self, texts: Iterable[tuple[int, int, str | None]], took_s: float) -> None:
+        """Texts that were read now, in `took_s`."""
         self._next_fetch_s = time.monotonic() + min(took_s / FETCH_SHARE, MOST_PAUSE_S)
-        found = {(database, query): text or "" for database, query, text in texts}
-        first = [statement for statement in wanted if statement in found]
-        order = dict.fromkeys([*first, *found])
-        self._waiting.extend((statement, found[statement]) for statement in order)
+        self._waiting.update(((database, query), text or "") for database, query, text in texts)
 
-    def work(self, seconds: float = SLICE_S) -> None:
-        """Turn texts into shapes for so long."""
+    def work(self, wanted: Iterable[Statement], seconds: float = SLICE_S) -> None:
+        """Turn texts into shapes for so long, those that are wanted first."""
         until = time.monotonic() + seconds
-        while self._waiting and time.monotonic() < until:
-            statement, text = self._waiting.popleft()
-            if statement not in self._shapes:
+        for statement in [*(each for each in wanted if each in self._waiting), *self._waiting]:
+            if time.monotonic() >= until:
+                return
+            text = self._waiting.pop(statement, None)
+            if text is not None:
                 digest = digest_query(text, Dialect.POSTGRES)
                 self._shapes[statement] = self._digests.setdefault(digest.shape, digest)
 

@@ -158,14 +158,13 @@ class Statements:
             statements = {(key[0], key[3]): None for key in keys}
             unknown = book.unknown(statements)
             if unknown:
-                wanted = {(key[0], key[3]): None for key in self._pending}
                 query = sql.SQL(TEXTS).format(sql.Identifier(extension.schema))
                 parameters = [LONGEST_READ + 1, [query_id for _, query_id in unknown]]
                 began = time.monotonic()
                 texts = session.query(query, parameters)
-                book.take(texts, wanted, time.monotonic() - began)
+                book.take(texts, time.monotonic() - began)
             book.keep(statements)
-        book.work()
+        book.work((key[0], key[3]) for key in self._pending)
 
     def _emit(self, listing: Listing, keys: set[Key], databases: Mapping[int, str]) -> list[Record]:
         """The statistics of what is pending and has a shape, and the shapes not told yet."""

@@ -127,8 +127,8 @@ def test_texts_are_read_so_seldom_that_they_cost_little(monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "monotonic", lambda: present)
     book = ShapeBook("main")
     assert book.is_due()
-    book.take([(1, 2, "SELECT 1")], [], took_s=0.05)
-    book.work()
+    book.take([(1, 2, "SELECT 1")], took_s=0.05)
+    book.work([])
     present += 14
     assert not book.is_due()
     present += 2
@@ -138,14 +138,14 @@ def test_texts_are_read_so_seldom_that_they_cost_little(monkeypatch: pytest.Monk
 def test_many_texts_are_turned_into_shapes_in_slices() -> None:
     book = ShapeBook("main")
     texts = [(1, number, "SELECT " + "a, " * 500 + f"b{number}") for number in range(3000)]
-    book.take(texts, [(1, 2999)], took_s=0.0)
+    book.take(texts, took_s=0.0)
     began = time.monotonic()
-    book.work(0.05)
+    book.work([(1, 2999)], 0.05)
     assert time.monotonic() - began < 2
     assert 0 < len(book) < 3000
     assert book.get((1, 2999)) is not None  # what is wanted comes first
     while len(book) < 3000:
-        book.work()
+        book.work([])
 
 
 def test_a_prepared_statement_is_counted_once(sampled: Watched) -> None:
