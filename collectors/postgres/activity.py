@@ -24,20 +24,31 @@ PATIENCE_S = 330.0
 """How long an execution waits for its statement's category: texts are read now and then."""
 
 MOST_WAITING = 50_000
+OVERRUN = "more queries ended between two samples than are kept: sample more often"
 
 COUNTED = frozenset({QueryCategory.READ, QueryCategory.WRITE, QueryCategory.UNKNOWN})
 """Categories whose executions are told; transaction control and utility are not queries to an objective."""
+
+FLUSH_SINCE = 150_000
+FLUSH_EVERY_S = 1.0
+FLUSH = "(SELECT pg_stat_force_next_flush()::text FROM pg_am LIMIT 1)"
+"""Has the server count the looks so far among its transactions, so that they can be left out of them.
+
+From 15 on it would count those of a session that reads no table much later, or at once at its end.
+"""
 
 LOOK = """
     SELECT (extract(epoch FROM statement_timestamp()) * 1e6)::int8,
         (extract(epoch FROM clock_timestamp()) * 1e6)::int8, pid, datid::int8, query_id,
         (extract(epoch FROM query_start) * 1e6)::int8, state = 'active',
-        (extract(epoch FROM state_change) * 1e6)::int8
+        (extract(epoch FROM state_change) * 1e6)::int8, {flush}
     FROM (VALUES (1)) AS one LEFT JOIN pg_stat_get_activity(NULL) ON
         backend_type = 'client backend' AND query_start IS NOT NULL AND datid IS NOT NULL
         AND usesysid <> ALL(%s::oid[])
         AND (state = 'active' OR state_change > statement_timestamp() - interval '5 s')
 """
+
+PLAIN_LOOK, FLUSHING_LOOK = LOOK.replace("{flush}", "NULL"), LOOK.replace("{flush}", FLUSH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +106,12 @@ class ActivitySampler:
         self._pauses = Pauses()
         self._excluded: Sequence[int] = ()
         self._trouble: TroubleError | None = None
+        self._overrun: TroubleError | None = None
         self._answered_s = time.monotonic()
         self._thread: threading.Thread | None = None
-        self.lost = 0
-
-    @property
-    def queries(self) -> int:
-        """How many queries it has run: the server counts each as a transaction."""
-        return self._session.queries
+        self._lost = 0
+        self.counted = 0
+        """How many of its looks the server has counted as transactions."""
 
     def watch(self, excluded: Sequence[int]) -> None:
         """Begin, or go on, without these roles."""
@@ -122,7 +131,7 @@ class ActivitySampler:
         if self._session.is_open and time.monotonic() - self._answered_s > self._deadline_s:
             self._session.abort()
             return TroubleError(DatabaseCondition.TIMEOUT, "the server did not answer within the deadline")
-        return self._trouble
+        return self._trouble or self._overrun
 
     def longest_pause_ms(self) -> float | None:
         """The longest time between two looks since this was asked before; None where some are missing."""
@@ -143,6 +152,8 @@ class ActivitySampler:
         present = time.monotonic()
         with self._guard:
             ended, self._ended = self._ended, []
+            lost, self._lost = self._lost, 0
+        self._overrun = TroubleError(DatabaseCondition.INCOMPLETE, OVERRUN) if lost else None
         candidates = [*self._waiting, *(_Waiting(execution, present) for execution in ended)]
         self._waiting = []
         told: dict[int, list[Execution]] = {}
@@ -194,14 +205,18 @@ class ActivitySampler:
 
     def _keep_looking(self) -> None:
         looks = Looks()
-        due = time.monotonic()
+        due = flushed_s = time.monotonic()
         while not self._stop.is_set():
             began_s = time.monotonic()
-            rows = self._session.query(LOOK, [self._excluded])
+            flushes = due - flushed_s >= FLUSH_EVERY_S
+            is_told = flushes and self._session.facts.version >= FLUSH_SINCE
+            rows = self._session.query(FLUSHING_LOOK if is_told else PLAIN_LOOK, [self._excluded])
             self._answered_s = time.monotonic()
+            if flushes:
+                flushed_s, self.counted = due, self._session.queries
             sessions = {
                 pid: Seen(database, query_id, started, is_active, None if is_active else changed)
-                for _, _, pid, database, query_id, started, is_active, changed in rows
+                for _, _, pid, database, query_id, started, is_active, changed, _ in rows
                 if pid is not None
             }
             self._keep(looks.look(rows[0][0], rows[-1][1], sessions), began_s, self._answered_s)
@@ -214,5 +229,5 @@ class ActivitySampler:
             room = MOST_WAITING - len(self._ended)
             self._ended += ended[:room]
             if len(ended) > room:
-                self.lost += len(ended) - room
+                self._lost += len(ended) - room
                 self._pauses.spoil()

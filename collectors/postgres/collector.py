@@ -27,6 +27,11 @@ class PostgresCollector:
         self._failures: deque[BaseException] = deque()
         self._worker: threading.Thread | None = None
 
+    @property
+    def own_queries(self) -> int:
+        """How many queries it has run that the server has counted as transactions."""
+        return self._watch.own_queries
+
     def collect(self) -> list[Row]:
         """What is measured now, or a state that says why nothing is. Raises its own defects only."""
         if self._worker is None or not self._worker.is_alive():

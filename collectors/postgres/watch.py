@@ -61,6 +61,11 @@ class Watch:
         self._next_try_s = float("-inf")
         self._is_cut = False
 
+    @property
+    def own_queries(self) -> int:
+        """How many queries it has run that the server has counted as transactions."""
+        return self._session.queries + (self._sampler.counted if self._sampler else 0)
+
     def arm(self) -> None:
         """Another sample is about to begin."""
         self._is_cut = False
@@ -123,8 +128,7 @@ class Watch:
         numbers = Numbers(self._target, METRICS, at)
         try:
             activity = self._server.read_activity(self._session, numbers)
-            own = self._session.queries + (self._sampler.queries if self._sampler else 0)
-            self._databases = self._server.read_databases(self._session, numbers, own)
+            self._databases = self._server.read_databases(self._session, numbers, self.own_queries)
             self._server.read_wide(self._session, numbers)
             self._failed = 0
             version = self._session.facts.version

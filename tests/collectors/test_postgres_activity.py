@@ -110,6 +110,22 @@ def test_without_the_extension_it_still_tells(sampled: Watched) -> None:
     assert sum(row.calls for row in sampled.told(QueryLatency) if row.low_us > 100_000) == 1
 
 
+def test_its_looks_are_no_transactions_of_the_application(sampled: Watched) -> None:
+    sampled.collect()
+    time.sleep(1.2)
+    sampled.collect()
+    with sampled.connect() as application:
+        began = time.monotonic()
+        run(application, "SELECT 1", 100)
+        application.execute("SELECT pg_stat_force_next_flush()")
+        time.sleep(1)
+        sampled.collect()
+        took_s = time.monotonic() - began
+    rate = sampled.value("transactions_per_s", sampled.database) or 0
+    assert sampled.collector.own_queries > 50
+    assert rate * took_s == pytest.approx(102, abs=15)
+
+
 def test_it_ends_with_its_collector(sampled: Watched) -> None:
     sampled.collect()
     time.sleep(0.3)
