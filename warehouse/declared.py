@@ -65,6 +65,13 @@ class LossHealth(BaseModel):
     text: str
 
 
+class ClockHealth(BaseModel):
+    """For how much longer nothing is deleted because the clock may be wrong, and why; 0 when all is well."""
+
+    retention_held_s: float
+    reason: str
+
+
 class Health(BaseModel):
     """That the warehouse is up, since when, and how its storage does. `status` is ok or degraded."""
 
@@ -76,6 +83,7 @@ class Health(BaseModel):
     wal_bytes: int
     storage: StorageHealth
     losses: list[LossHealth]
+    clock: ClockHealth
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:

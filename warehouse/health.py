@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from warehouse import VERSION
-from warehouse.declared import Health, LossHealth, StorageHealth
+from warehouse.declared import ClockHealth, Health, LossHealth, StorageHealth
 from warehouse.keeper import StorageState
 from warehouse.service import Warehouse
 
@@ -28,4 +28,5 @@ def health(warehouse: Warehouse) -> Health:
             reserve_bytes=space.reserve if space else None,
         ),
         losses=[LossHealth(found_at=at, text=text) for at, text in warehouse.keeper.losses],
+        clock=ClockHealth(retention_held_s=round(warehouse.clock.held_s, 1), reason=warehouse.clock.why),
     )

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
 from pathlib import Path
 
-from apscheduler.schedulers.background import BackgroundScheduler
-
 from warehouse import retention, tokens
+from warehouse.clock import Clock
+from warehouse.errors import StorageError
 from warehouse.exchange import exchange
 from warehouse.exports import Exports
 from warehouse.keeper import Keeper
-from warehouse.model import now
+from warehouse.model import JobState, now
+from warehouse.notes import event
 from warehouse.reader import Reader
+from warehouse.schedule import Schedule
 from warehouse.settings import Settings
 from warehouse.store import Store
 from warehouse.tokens import Keyring, Scope
 from warehouse.writer import Writer
 
+log = logging.getLogger(__name__)
+
 RETENTION_EVERY_S = 3600
+CLOCK_JOB = "clock"
 
 
 class Warehouse:
@@ -36,26 +43,45 @@ class Warehouse:
             self.store, deadline_s=settings.warehouse.deadline_s, row_cap=settings.warehouse.row_cap
         )
         self.exports = Exports()
-        self._schedule = BackgroundScheduler(timezone="UTC")
-        self._schedule.add_job(
-            self.expire,
-            "interval",
-            seconds=RETENTION_EVERY_S,
-            coalesce=True,
-            misfire_grace_time=None,
-            next_run_time=now(),
-        )
+        self.clock = Clock(settings.data_dir / "warehouse.clock")
+        self._held = False
+        self._schedule = Schedule(self._look_at_clock)
+        self._schedule.every(RETENTION_EVERY_S, self.expire)
 
     def start(self) -> None:
         """Begin the work the warehouse does by itself."""
         self._schedule.start()
 
     def expire(self) -> dict[str, int]:
-        """Delete what is older than the configuration keeps; rows deleted per table."""
+        """Delete what is older than the configuration keeps; rows deleted per table.
+
+        Nothing is deleted while the clock may be wrong, or nothing can be written.
+        """
+        if self.clock.held_s:
+            log.warning(
+                "%s; nothing is deleted for %.1f more hours", self.clock.why, self.clock.held_s / 3600
+            )
+            return {}
         days = self.settings.retention.raw_days
-        return self.writer.submit(
-            lambda connection: retention.expire(connection, now().replace(tzinfo=None), days)
-        ).result()
+        try:
+            return self.writer.submit(
+                lambda connection: retention.expire(connection, now().replace(tzinfo=None), days)
+            ).result()
+        except StorageError as error:
+            log.warning("nothing was deleted: %s", error)
+            return {}
+
+    def _look_at_clock(self) -> timedelta:
+        step = self.clock.look()
+        held = bool(self.clock.held_s)
+        if held and not self._held:
+            self.keeper.tell(
+                [event(CLOCK_JOB, JobState.FAILING, f"{self.clock.why}; nothing is deleted for a day")]
+            )
+        elif self._held and not held:
+            self.keeper.tell([event(CLOCK_JOB, JobState.OK, "what is old is deleted again")])
+        self._held = held
+        return step
 
     def exchange(self, *, replace: bool) -> Path | None:
         """Make the restored file the warehouse's; where the file it replaces is kept. See `exchange`."""
@@ -63,8 +89,8 @@ class Warehouse:
 
     def close(self) -> None:
         """Store what waits, then close the file."""
-        if self._schedule.running:
-            self._schedule.shutdown(wait=False)
+        self._schedule.stop()
+        self.clock.save()
         self.writer.close()
         self.store.close()
 
