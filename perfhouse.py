@@ -286,7 +286,9 @@ def backup(
     """
     from cli.backup import backup as back_up
     from cli.backup import check as prove
+    from cli.backup import step_back
 
+    step_back()
     if check:
         narrate(prove(Path(file)))
     else:
@@ -307,8 +309,10 @@ def restore(
     Every row is compared with what the warehouse held; until then nothing is changed. Collecting goes on.
     """
     from cli.backup import check as prove
+    from cli.backup import step_back
     from cli.restore import restore as restore_from
 
+    step_back()
     if check:
         narrate(prove(file))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -57,7 +58,7 @@ def measure() -> Section:
 backup), a warehouse whose reading has filled its cache, and one sender of batches of {ROWS:,} rows, one after
 the other with 50 ms between. Before the commands its batches took {_slowest(quiet)}. Memory is the resident
 set: of the warehouse, what it grew by; of the command, all of it (a Python with what the command imports
-has about 110 MB before it does anything).""",
+has about 130 MB before it does anything). The load average of the machine was {os.getloadavg()[1]:.0f}.""",
         ("command", "took", "the warehouse grew by", "the command's memory", "a batch meanwhile, p50 / p95"),
         rows,
     )

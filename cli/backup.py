@@ -19,8 +19,15 @@ from warehouse.leases import Lease
 from warehouse.offline import holding
 from warehouse.settings import Settings
 
+NICENESS = 10
+
 READ_TIMEOUT_S = 600.0
 """How long the warehouse may be silent: it reads a whole table for its row hash before it goes on."""
+
+
+def step_back() -> None:
+    """Be as nice as the warehouse: a copy of what was measured must not bend what is measured meanwhile."""
+    os.nice(NICENESS)
 
 
 def backup(settings: Settings, out: Path | None, *, force: bool) -> str:

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from warehouse import restore
+from warehouse import notes, restore
 from warehouse.errors import RefusedError, StorageError
-from warehouse.model import now
+from warehouse.model import JobState, now
 from warehouse.store import version_of_file
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from warehouse.store import Store
 
 log = logging.getLogger(__name__)
+
+JOB = "restore"
 
 
 def exchange(store: Store, keeper: Keeper, *, replace: bool) -> Path | None:
@@ -34,7 +36,10 @@ def exchange(store: Store, keeper: Keeper, *, replace: bool) -> Path | None:
         lambda kept: restore.take_back(settings, kept),
     )
     keeper.exchanged()
-    log.info("restored a backup; %s", f"the file before it is kept as {kept}" if kept else "nothing was held")
+    before = f"what it lacks is in the file before it, kept as {kept.name}" if kept else "that was empty"
+    text = f"a backup took the place of the warehouse's file; {before}"
+    log.info("%s", text)
+    keeper.tell([notes.event(JOB, JobState.OK, text)])
     return kept
 
 

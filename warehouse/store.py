@@ -36,7 +36,7 @@ MOST_CUTS = 8
 """How often the log may be found damaged while it is opened once."""
 
 
-APART_MB = 128
+APART_MB = 64
 """Memory for a file that is written apart from the one in use; twice that where one is read."""
 
 KEY_BYTES = 150

@@ -12,16 +12,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from tests.cli.running import ROOT, clean_environment, perfhouse
 from tests.collectors.processes import wait_for
+from tests.faults import SOAK
 from tests.faults.storing import ROWS, Sender, stored_rows
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
 from warehouse.archive import Archive
 from warehouse.model import now
 
-SENDERS = 2
-KILLS = 5
+SENDERS = 3 if SOAK else 1
+KILLS = 100 if SOAK else 2
 ROOMY = "row_cap = 10000000\ndeadline_s = 60"
 
 
@@ -123,6 +125,7 @@ def started(process: WarehouseProcess, *arguments: str) -> subprocess.Popen[byte
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=clean_environment())
 
 
+@pytest.mark.timeout(3600 if SOAK else 300)
 def test_a_restore_killed_at_any_moment_leaves_the_old_warehouse_or_the_whole_new_one(tmp_path: Path) -> None:
     chance = random.Random(20261124)
     start_at = now().replace(microsecond=0) - timedelta(days=20)
@@ -153,6 +156,7 @@ def test_a_restore_killed_at_any_moment_leaves_the_old_warehouse_or_the_whole_ne
         process.stop()
 
 
+@pytest.mark.timeout(3600 if SOAK else 300)
 def test_a_warehouse_killed_in_the_exchange_starts_with_one_whole_file_or_the_other(tmp_path: Path) -> None:
     chance = random.Random(20261125)
     start_at = now().replace(microsecond=0) - timedelta(days=20)

@@ -51,6 +51,8 @@ def test_what_was_backed_up_is_there_and_what_was_replaced_is_kept(
     kept = exchange(store, keeper, replace=True)
     assert contents(store) == before
     assert kept is not None
+    (told,) = keeper.take_untold()
+    assert kept.name in told.text
     gap(store, 3)
     shutil.copy(kept, restore.ready_file(store.settings))
     assert exchange(store, keeper, replace=True) != kept

@@ -14,7 +14,7 @@ from warehouse.questions.asking import (
     chosen,
 )
 
-OWN_EVENTS = "(source = 'warehouse' AND job IN ('storage', 'clock'))"
+OWN_EVENTS = "(source = 'warehouse' AND job IN ('storage', 'clock', 'restore'))"
 """What the warehouse tells of itself (`notes.py`), which is no collector's job."""
 
 LATE_INTERVALS = 3
