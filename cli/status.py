@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from cli.databases import database_lines, database_problems, database_states
 from cli.endpoints import endpoint_lines, endpoint_problems, endpoint_states
 from cli.parts import answers, dashboard_url, demo_url, sends_elsewhere
 from cli.presence import present
@@ -31,7 +32,7 @@ def look(settings: Settings) -> Report:
     """
     at = now()
     report: Report = {"at": at, "error": None, "warehouse": None, "collectors": [], "endpoints": []}
-    report |= {"failing_jobs": [], "gaps_last_hour": None}
+    report |= {"databases": [], "failing_jobs": [], "gaps_last_hour": None}
     process = "collect" if sends_elsewhere(settings) else "cli"
     try:
         with Client.for_process(settings, process, retries=0) as client:
@@ -55,6 +56,7 @@ def _ask(client: Client, report: Report) -> None:
     storage = client.ask("storage")
     report["warehouse"]["rows"] = dict(zip(storage["table_name"], storage["rows"], strict=True))
     report["endpoints"] = endpoint_states(client, **window)
+    report["databases"] = database_states(client, **window)
     gaps = client.ask("gaps", **window)
     by_reason = gaps.group_by("reason").agg(pl.col("missed").sum()).sort("reason")
     report["gaps_last_hour"] = {
@@ -167,6 +169,7 @@ def _problems(settings: Settings, report: Report) -> list[str]:
             f"{job['job']} is {job['state']}{since}" + (f": {job['text']}" if job["text"] else "")
         )
     problems += endpoint_problems(report["endpoints"], report["at"] - WINDOW)
+    problems += database_problems(report["databases"])
     name = settings.collectors.name
     own = next(part for part in report["parts"] if part["name"] == "collect")
     long_up = own["since_at"] is not None and report["at"] - own["since_at"] > JUST_STARTED
@@ -207,7 +210,7 @@ def lines(report: Report) -> list[str]:
         spool = "" if waiting is None else f", {waiting:,} batches wait in the spool"
         state = f"{each['jobs_ok']} of {each['jobs']} jobs ok, " if each["state"] == "ok" else ""
         text.append(f"collector  {each['source']}: {state}{fresh}{spool}")
-    text += endpoint_lines(report["endpoints"])
+    text += endpoint_lines(report["endpoints"]) + database_lines(report["databases"])
     text += ["", *(f"! {problem}" for problem in report["problems"])] if report["problems"] else []
     return [*text, report["error"]["hint"]] if report["error"] else text
 

@@ -23,7 +23,7 @@ from warehouse.model import Batch, Event, Gap, GapReason, JobState, Sample, now
 from warehouse.settings import Settings, load
 
 FIELDS = {"at", "healthy", "problems", "error", "parts", "warehouse", "collectors"}
-FIELDS |= {"failing_jobs", "gaps_last_hour", "endpoints"}
+FIELDS |= {"failing_jobs", "gaps_last_hour", "endpoints", "databases"}
 
 
 def health(at: datetime, source: str, job: str, **metrics: float) -> list[Sample]:
