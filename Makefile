@@ -26,7 +26,7 @@ packages() {
 }
 endef
 
-.PHONY: help run test install check lock bench screenshot clean tools
+.PHONY: help run test soak install check lock bench screenshot clean tools
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 18
@@ -36,6 +36,9 @@ run: $(VENV)/run.stamp ## install what is needed and start everything
 
 test: $(VENV)/test.stamp tools check ## check the code and run every test
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/test.stamp tools ## run the faults in their long form: about an hour
+	PERFHOUSE_SOAK=1 $(BIN)/python -m pytest tests/faults
 
 install: $(VENV)/run.stamp ## install what is needed
 
