@@ -9,10 +9,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from warehouse.analysis.query_latency import judge
+from warehouse.analysis.query_p95 import SQUARES_ROUNDING
+from warehouse.model import LatencyMethod
 from warehouse.questions.asking import BUCKET, IN_WINDOW, Statement, Texts, Trend, Window, chosen
-
-PARTS = 60
-"""Parts of a window whose statistics are bounded one by one: more would be tighter, and slower."""
 
 OBJECTIVE_MS = 100.0
 GAP_METRIC = "activity_gap_max_ms"
@@ -38,45 +37,70 @@ class QueryLatencyTrend(Trend):
 def query_latency(asked: QueryLatencyWindow) -> Statement:
     """The p95 of query time as an interval, by source; verdict pass, fail, undetermined or no_data.
 
-    The calls are those of shapes that read or write; transaction control and utility statements are left
-    out. `statistics`: bounds from calls, sums, squares, least and longest times. `activity`: from looking
-    at running queries, never later than `gap_ms`. `server_histogram`: the server's own buckets.
+    The calls are those of shapes that read or write, and of those not known; transaction control, utility
+    statements and definitions are left out. `statistics`: bounds from calls, sums, squares, least and
+    longest times. `activity`: from looking at running queries, never later than `gap_ms`.
+    `server_histogram`: the server's own buckets.
     """
-    part_ms = max(1000, round((asked.end - asked.start).total_seconds() * 1000 / PARTS))
-    values = asked.values(target=asked.target, part_ms=part_ms)
-    return Statement(
-        _facts("NULL::TIMESTAMP_MS", "NULL::BIGINT"), values, finish=_judging(asked.objective_ms)
-    )
+    sql = _facts("NULL::TIMESTAMP_MS", "NULL::BIGINT", steps=4)
+    return Statement(sql, asked.values(target=asked.target), finish=_judging(asked.objective_ms))
 
 
 def query_latency_trend(asked: QueryLatencyTrend) -> Statement:
     """The p95 of query time as an interval over time, by source, as `query_latency` tells it."""
-    values = asked.values(target=asked.target, part_ms=asked.bucket_s * 1000)
-    sql = _facts(BUCKET, "$bucket_ms // 1000", targets=False)
-    return Statement(sql, values, finish=_judging(asked.objective_ms))
+    sql = _facts(BUCKET, "$bucket_ms // 1000", steps=1, targets=False)
+    return Statement(sql, asked.values(target=asked.target), finish=_judging(asked.objective_ms))
 
 
 def _judging(objective_ms: float) -> partial[pa.Table]:
     return partial(judge, objective_ms=objective_ms)
 
 
-def _facts(bucket: str, width: str, *, targets: bool = True) -> str:
-    """SQL for the rows that `judge` wants. Both words are ours."""
+BOUNDED = f"""
+    SELECT target, ts, calls, total_us, mean_us, max_us,
+        CASE calls WHEN 1 THEN total_us * total_us ELSE squares_us2 END AS squares_us2,
+        greatest(coalesce(min_us, 0), coalesce(mean_us - reach_us, 0)) AS low_us,
+        least(coalesce(max_us, ceiling_us, total_us), total_us, coalesce(mean_us + reach_us, total_us))
+            AS high_us
+    FROM (
+        SELECT *, total_us / calls AS mean_us,
+            sqrt((calls - 1) * (
+                greatest(squares_us2 / calls - pow(total_us / calls, 2), 0)
+                + {SQUARES_ROUNDING} * squares_us2 / calls
+            )) AS reach_us
+        FROM query_stat JOIN chosen USING (shape_id)
+        WHERE {IN_WINDOW}
+    )
+"""
+"""SQL for statistics with bounds for their calls: those told, and Samuelson's inequality where it is tighter.
+
+None of n values lies further from their mean than their deviation times the root of n - 1 (Samuelson 1968).
+"""
+
+
+def _class(value: str, steps: int) -> str:
+    return f"TRY_CAST(floor(log2(greatest({value}, 0.001)) * {steps}) AS SMALLINT)"
+
+
+def _facts(bucket: str, width: str, *, steps: int, targets: bool = True) -> str:
+    """SQL for the rows that `judge` wants. The words are ours.
+
+    Statistics are summed where their calls are alike: in so many `steps` to a doubling of their mean and of
+    their upper bound. Bounds of a sum hold for it as those of its parts did.
+    """
     known = f"""
         UNION ALL
-        SELECT DISTINCT target, {bucket}, {width}, 'target', 0, NULL, NULL, NULL, NULL
+        SELECT DISTINCT target, {bucket}, {width}, 'target', 0, NULL, NULL, NULL, NULL, NULL
         FROM database_state
         WHERE engine <> 'redis' AND {chosen("target", "target")}
     """
     return f"""
         WITH chosen AS (
             SELECT shape_id, target FROM query_shape
-            WHERE category IN ('read', 'write') AND {chosen("target", "target")}
+            WHERE category IN ('read', 'write', 'unknown') AND {chosen("target", "target")}
         ),
-        stats AS (
-            SELECT target, query_stat.* FROM query_stat JOIN chosen USING (shape_id) WHERE {IN_WINDOW}
-        ),
-        looks AS (
+        bounded AS ({BOUNDED}),
+        gaps AS (
             SELECT ts, target, max(value) * 1000 AS gap_us
             FROM sample JOIN series USING (series_id)
             WHERE {IN_WINDOW} AND kind = 'database' AND metric = '{GAP_METRIC}'
@@ -85,21 +109,37 @@ def _facts(bucket: str, width: str, *, targets: bool = True) -> str:
         ),
         latencies AS (
             SELECT * FROM query_latency WHERE {IN_WINDOW} AND {chosen("target", "target")}
+        ),
+        looked AS (
+            SELECT target, ts, sum(calls)::BIGINT AS calls, any_value(gap_us) AS gap_us
+            FROM bounded JOIN gaps USING (target, ts)
+            GROUP BY target, ts
+        ),
+        seen AS (
+            SELECT target, ts, sum(calls)::BIGINT AS seen
+            FROM latencies WHERE method = '{LatencyMethod.ACTIVITY.value}'
+            GROUP BY target, ts
         )
         SELECT target, {bucket} AS bucket_at, {width} AS bucket_s, 'statistics' AS source,
             sum(calls)::BIGINT AS calls, sum(total_us) AS total_us,
             CASE WHEN count(squares_us2) = count(*) THEN sum(squares_us2) END AS squares_us2,
-            CASE WHEN count(min_us) = count(*) THEN min(min_us) END AS low_us,
-            max(least(coalesce(max_us, ceiling_us, total_us), total_us)) AS high_us
-        FROM stats
-        GROUP BY 1, 2, 3, shape_id, epoch_ms(ts) // $part_ms
+            min(low_us) AS low_us, max(high_us) AS high_us, max(max_us) AS known_us
+        FROM bounded
+        GROUP BY 1, 2, 3, calls = 1, {_class("mean_us", steps)}, {_class("high_us", steps)},
+            {_class("squares_us2 / calls / pow(greatest(mean_us, 0.001), 2)", 1)}
         UNION ALL
-        SELECT target, {bucket}, {width}, 'looks', sum(calls)::BIGINT, NULL, NULL, NULL, max(gap_us)
-        FROM stats JOIN looks USING (target, ts)
+        SELECT target, {bucket}, {width}, 'looks', sum(calls)::BIGINT, NULL, NULL, NULL, max(gap_us), NULL
+        FROM looked
         GROUP BY 1, 2, 3
         UNION ALL
-        SELECT target, {bucket}, {width}, method, sum(calls)::BIGINT, NULL, NULL, low_us, high_us
-        FROM latencies
+        SELECT target, {bucket}, {width}, 'unseen', sum(greatest(calls - coalesce(seen, 0), 0))::BIGINT,
+            NULL, NULL, 0, max(gap_us), NULL
+        FROM looked LEFT JOIN seen USING (target, ts)
+        GROUP BY 1, 2, 3, {_class("gap_us", 8)}
+        UNION ALL
+        SELECT target, {bucket}, {width}, method, sum(calls)::BIGINT, NULL, NULL, low_us, high_us, NULL
+        FROM latencies LEFT JOIN gaps USING (target, ts)
+        WHERE method <> '{LatencyMethod.ACTIVITY.value}' OR gap_us IS NOT NULL
         GROUP BY 1, 2, 3, method, low_us, high_us
         {known if targets else ""}
     """
