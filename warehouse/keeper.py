@@ -111,7 +111,7 @@ class Keeper:
         log_bytes = self._store.sizes()[1]
         if log_bytes < self._log_bytes:
             self._store.acks.clear()
-        elif receipt.stored:
+        if receipt.stored and log_bytes:
             self._store.acks.note(_ack(incoming))
         self._log_bytes = log_bytes
 
@@ -157,7 +157,12 @@ class Keeper:
     def _weigh(self) -> None:
         """Stop below the reserve, go on above it."""
         state = self.condition.state
-        space = self._room.look()
+        try:
+            space = self._room.look()
+        except StorageError as error:
+            if state is not StorageState.FAILING:
+                self._stop(StorageState.FAILING, _first_line(error))
+            return
         if state is StorageState.OK and not space.suffices():
             self._stop(StorageState.PAUSED, space.text)
         elif state is StorageState.PAUSED:

@@ -56,6 +56,8 @@ def tmpfs(folder: Path, size_mb: int) -> Iterator[SmallDisk]:
 @contextmanager
 def ext4(folder: Path, size_mb: int) -> Iterator[SmallDisk]:
     """The same on a real file system in a file, without blocks reserved for root."""
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("mkfs.ext4 is not installed")
     image = folder.with_suffix(".img")
     image.write_bytes(b"")
     os.truncate(image, size_mb * 1_048_576)

@@ -110,3 +110,26 @@ def test_a_disk_filled_by_others_loses_nothing(
         assert resumed_within(process, sender, time.monotonic()) < BOUND_S
         assert process.pid == pid
     assert asker.refusals == []
+
+
+def test_a_start_on_a_full_disk_answers_and_stores_when_there_is_room(tmp_path: Path) -> None:
+    """What the killed warehouse left in its log is read, though it cannot be folded into the file."""
+    with tmpfs(tmp_path / "disk", 96) as disk, warehouse_on(disk, tmp_path, 0) as process:
+        with process.client("collect") as client:
+            rows = tuple(sample(value=float(number)) for number in range(5000))
+            client.send("before-the-kill", pack(Batch(batch_id="before-the-kill", samples=rows)))
+        process.kill()
+        disk.fill()
+        process.start()
+        told = storage(process)
+        assert (told["state"], told["readable"]) == ("failing", True)
+        assert "No space left" in str(told["reason"])
+        with process.client("dashboard") as client:
+            kept = dict(client.ask("storage").select("table_name", "rows").iter_rows())
+            assert kept["sample"] == 5000
+        disk.empty()
+        wait_for(in_state(process, "ok"))
+        batch = Batch(batch_id="after-the-fault", samples=(sample(),))
+        with process.client("collect") as client:
+            assert client.send(batch.batch_id, pack(batch)).stored
+            assert client.health()["losses"] == []

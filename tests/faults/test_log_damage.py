@@ -17,11 +17,15 @@ from tests.collectors.processes import wait_for
 from tests.faults import SOAK
 from tests.servers.warehouse import ROOT, WarehouseProcess, running_warehouse, write_config
 from tests.warehouse.records import sample
+from warehouse import checks, wire
 from warehouse.acks import Loss
+from warehouse.acks import read as read_acks
 from warehouse.client import pack
+from warehouse.keeper import Keeper
 from warehouse.model import Batch, now
 from warehouse.settings import Settings, load
 from warehouse.store import Store, acks_of, wal_of
+from warehouse.writer import Writer
 
 BATCHES = 40
 ROWS = 25
@@ -165,6 +169,29 @@ def test_a_log_that_is_not_there_is_told_with_what_it_held(
     assert f"{lost} acknowledged batches lost: {lost * ROWS} rows of local, measured " in loss.text
     assert f"the last batch batch-{BATCHES - 1:04d}" in loss.text
     assert len(quarantined(copies)) == (how in ("cut short", "of another file"))
+
+
+def test_what_is_noted_is_what_stands_in_the_log_alone(copies: Settings) -> None:
+    """A checkpoint, whoever asked for it, empties the notes with the next batch, which is noted."""
+    store = Store(copies)
+    writer = Writer(Keeper(store))
+
+    def put(number: int) -> list[str]:
+        sent = batch(number)
+        batch_id, tables = wire.unpack_arrow(sent.batch_id, wire.pack(sent))
+        writer.ingest(checks.check(batch_id, "local", tables, now())).result(30)
+        return [ack.batch_id for ack in read_acks(acks_of(store.path))]
+
+    try:
+        for number in range(3):
+            noted = put(number)
+        assert noted == ["batch-0000", "batch-0001", "batch-0002"]
+        writer.submit(lambda connection: connection.execute("CHECKPOINT")).result(30)
+        assert put(3) == ["batch-0003"]
+        assert put(3) == ["batch-0003"], "a known batch is not noted again"
+    finally:
+        writer.close()
+        store.close()
 
 
 def test_without_a_record_the_loss_is_told_as_unknown(killed: Killed, copies: Settings) -> None:
