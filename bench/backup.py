@@ -31,7 +31,7 @@ def measure() -> Section:
     """Fill a warehouse, let batches arrive all the time, and run the commands as a person does."""
     rows = []
     with scratch() as folder:
-        settings = write_config(folder)
+        settings = write_config(folder, warehouse="deadline_s = 120")
         fill(settings, now())
         file = folder / "backup.tar"
         with warehouse(settings) as serving, Client.for_process(settings, "collect") as client:
