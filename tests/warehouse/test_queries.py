@@ -258,3 +258,14 @@ def test_suspects_are_named_with_their_number(put: Put, ask: Ask, at: datetime) 
         "sort": ("spills to disk", 128.0),
         "heap": ("uses no index", 0.75),
     }
+
+
+def test_few_looks_do_not_hide_what_the_statistics_know(put: Put, ask: Ask, at: datetime) -> None:
+    """Looks far apart tell less than sums do: the narrower interval stands."""
+    gap = sample(at, 400.0, kind="database", target="main", metric="activity_gap_max_ms", unit="ms")
+    quick = {"min_us": 900.0, "ceiling_us": 1_600.0}
+    send(put, database_state(at), query_shape(at), gap)
+    send(put, query_stat(at, 170, 1.0, **quick), query_stat(at - timedelta(seconds=10), 19, 1.0, **quick))
+    found = rows(ask("query_latency", start=at - timedelta(minutes=1), end=now()))
+    best = next(row for row in found if row["is_best"])
+    assert (best["method"], best["verdict"], best["n"]) == ("statistics", "pass", 189)

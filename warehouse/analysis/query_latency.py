@@ -42,7 +42,7 @@ class Told:
 
 
 def judge(facts: pa.Table, objective_ms: float) -> pa.Table:
-    """One row per target, bucket and source, the best one marked.
+    """One row per target, bucket and source, the best one marked: the narrowest that watched enough.
 
     `facts` has a row per group of calls: target, bucket_at, bucket_s, source, calls, total_us, squares_us2,
     low_us, high_us, known_us. Sources are 'target' (it is watched), 'statistics', 'server_histogram', and of
@@ -85,7 +85,7 @@ def _judge_one(facts: pl.DataFrame, statistics: Told | None, objective_us: float
         found["server_histogram"] = Told(int(own["calls"].sum()), of_intervals(*_intervals(own)))
     if not found:
         return [{"method": None, "n": 0, "verdict": "no_data", "is_best": True}]
-    best = _best({method: told.n for method, told in found.items()})
+    best = _best(found)
     return [
         {
             "method": method,
@@ -121,11 +121,16 @@ def _activity(looks: pl.DataFrame, seen: pl.DataFrame, statistics: Told | None) 
     return Told(n, bracket, gap_us / 1000)
 
 
-def _best(calls: dict[str, int]) -> str:
-    """The most exact source that watched enough of all calls."""
-    enough = max(calls.values()) * BEST_COVERAGE
+def _best(found: Mapping[str, Told]) -> str:
+    """The narrowest interval of those that stand on enough of all calls."""
+    enough = max(told.n for told in found.values()) * BEST_COVERAGE
+
+    def width(method: str) -> float:
+        told = found[method].bracket
+        return float("inf") if told.high_us is None else told.high_us - told.low_us
+
     exact = ("server_histogram", "activity", "statistics")
-    return next(method for method in exact if calls.get(method, 0) >= enough)
+    return min((method for method in exact if method in found and found[method].n >= enough), key=width)
 
 
 def _intervals(own: pl.DataFrame) -> tuple[Numbers, Numbers, Numbers]:
