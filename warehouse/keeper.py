@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 JOB = "storage"
 FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 3.0
 """Between two attempts to open the file for writing while the disk is bad."""
 
 QUIET_S = 10.0
