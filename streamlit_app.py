@@ -1,13 +1,17 @@
-"""The dashboard's entry: page config, the guard of its own configuration, and the navigation."""
+"""The dashboard's entry: the server's app, page config, the guard of its configuration, the navigation.
+
+Streamlit imports this file once for the server, and runs it as `__main__` for each page it draws.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
 from streamlit import config
 
-from dashboard import controls, data, panels
+from dashboard.download import Downloads, ending_with_the_process
 from dashboard.launch import configured_by_us
 from warehouse.errors import ConfigurationError
 
@@ -29,6 +33,7 @@ PAGES = {
     ),
     "System": (
         ("collectors.py", "Collectors", ":material/sensors:", "What measures, what fails, what is stored."),
+        ("data.py", "Data", ":material/table_view:", "Any rows, filtered, looked at and exported."),
     ),
 }
 
@@ -41,6 +46,8 @@ def ours() -> bool:
 
 def navigate() -> None:
     """Links that keep the range, and the page that is open."""
+    from dashboard import controls
+
     pages = {
         section: [
             st.Page(f"{VIEWS}/{file}", title=title, icon=icon, help=help_, default=file == "overview.py")
@@ -58,17 +65,37 @@ def navigate() -> None:
     current.run()
 
 
-st.set_page_config(page_title="Perfhouse", page_icon=str(ICON), layout="wide")
-if not ours():
-    st.error(
-        "Streamlit did not read `streamlit_config.toml`, so it may be open to the network. "
-        "Stop it and start the dashboard with `perfhouse.py dashboard`.",
-        title="This dashboard was started without its configuration",
+def draw() -> None:
+    """The page, or why there is none."""
+    from dashboard import data, panels  # caches must not be made before the server runs
+
+    st.set_page_config(page_title="Perfhouse", page_icon=str(ICON), layout="wide")
+    if not ours():
+        st.error(
+            "Streamlit did not read `streamlit_config.toml`, so it may be open to the network. "
+            "Stop it and start the dashboard with `perfhouse.py dashboard`.",
+            title="This dashboard was started without its configuration",
+        )
+        st.stop()
+    try:
+        data.configuration()
+    except ConfigurationError as error:
+        panels.misconfigured(error)
+        st.stop()
+    navigate()
+
+
+if __name__ == "__main__":
+    draw()
+else:
+    app = st.App(
+        __file__,
+        middleware=[
+            Middleware(
+                Downloads,
+                allowed_hosts=config.get_option("server.allowedHosts"),
+                base_path=config.get_option("server.baseUrlPath") or "",
+            )
+        ],
+        lifespan=ending_with_the_process,
     )
-    st.stop()
-try:
-    data.configuration()
-except ConfigurationError as error:
-    panels.misconfigured(error)
-    st.stop()
-navigate()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 import streamlit as st
@@ -51,8 +51,17 @@ def probes(known: pl.DataFrame) -> list[str]:
     return [f"probe {target} {endpoint}" for target, endpoint in named]
 
 
-def one(label: str, name: str, options: Sequence[str], default: str | None = None) -> str:
-    """One of the options; `default`, or else the first, when the address names none of them."""
+def one(
+    label: str,
+    name: str,
+    options: Sequence[str],
+    default: str | None = None,
+    words: Mapping[str, str] | None = None,
+) -> str:
+    """One of the options; `default`, or else the first, when the address names none of them.
+
+    `words` are what to call the options; they are data's own where there are none.
+    """
     asked = controls.parameter(name) or ""
     value = asked if asked in options else default or options[0]
     if len(options) > 1:
@@ -61,7 +70,7 @@ def one(label: str, name: str, options: Sequence[str], default: str | None = Non
             label,
             options,
             key=f"{name}_choice",
-            format_func=fmt.option,
+            format_func=words.__getitem__ if words else fmt.option,
             on_change=_take,
             args=(name, f"{name}_choice"),
             width=320,

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import data, theme
 from dashboard.axes import Stage
@@ -34,6 +35,8 @@ class Scene:
     previous: Window | None
     live: bool
     now: datetime
+    corner: DeltaGenerator | None = None
+    """Where in the header the page puts its export menu."""
 
     @property
     def window(self) -> Window:
@@ -106,7 +109,7 @@ def header(title: str) -> Scene:
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="header"
     ):
         st.title(title, anchor=False, width="content")
-        _bar(window, live=live)
+        corner = _bar(window, live=live)
     if asked and shown is None:
         st.warning(f"The range in the address cannot be shown, so this is {window.text}.")
     if not window.follows_now:
@@ -117,11 +120,11 @@ def header(title: str) -> Scene:
     phone = "Mobi" in (st.context.headers.get("User-Agent") or "")
     stage = Stage(window, zone, theme.palette(mode), draggable=not phone)
     compared = window.previous if parameter(PREVIOUS) == "1" else None
-    return Scene(stage, compared, live, present)
+    return Scene(stage, compared, live, present, corner)
 
 
-def _bar(window: Window, *, live: bool) -> None:
-    """Range, comparison, live and refresh, each seeded from the address."""
+def _bar(window: Window, *, live: bool) -> DeltaGenerator:
+    """Range, comparison, live and refresh, each seeded from the address; then room for the page's own."""
     st.session_state["range_choice"] = window.text if window.follows_now else CUSTOM
     st.session_state["previous_choice"] = parameter(PREVIOUS) == "1"
     st.session_state["live_choice"] = live
@@ -153,6 +156,7 @@ def _bar(window: Window, *, live: bool) -> None:
             on_click=data.forget,
             key="refresh",
         )
+        return st.container(width="content", key="corner")
 
 
 def _choose_range(shown: Window) -> None:

@@ -48,7 +48,7 @@ class Contact:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.url = settings.warehouse.url
-        self._client = Client.for_process(settings, "dashboard", retries=1)
+        self.client = Client.for_process(settings, "dashboard", retries=1)
         self._lock = Lock()
         self._answered_at: datetime | None = None
         self._away_since: datetime | None = None
@@ -65,12 +65,12 @@ class Contact:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._client.close()
+        self.client.close()
 
     def ask(self, asked: Question) -> pl.DataFrame:
         """The answer, and a note of when it came or failed to."""
         try:
-            answer = self._client.ask(asked.name, **dict(asked.parameters))
+            answer = self.client.ask(asked.name, **dict(asked.parameters))
         except WarehouseAwayError:
             with self._lock:
                 self._away_since = self._away_since or now()
@@ -81,7 +81,7 @@ class Contact:
 
     def storage(self) -> dict[str, Any]:
         """Whether the warehouse stores, why not and since when."""
-        storage: dict[str, Any] = self._client.health()["storage"]
+        storage: dict[str, Any] = self.client.health()["storage"]
         return storage
 
 
@@ -110,6 +110,36 @@ def _threads() -> ThreadPoolExecutor:
 def _answer(url: str, asked: Question, _contact: Contact) -> pl.DataFrame:
     del url  # names the entry together with the question
     return _contact.ask(asked)
+
+
+@st.cache_data(ttl=60, max_entries=8, show_spinner=False)
+def _catalogue(url: str, _contact: Contact) -> dict[str, dict[str, Any]]:
+    del url  # names the entry
+    return {entry["name"]: entry for entry in _contact.client.questions()}
+
+
+def catalogue() -> dict[str, dict[str, Any]] | PerfhouseError:
+    """Every question the warehouse answers, by name: `answers` in words, `parameters` as a JSON schema."""
+    link = contact()
+    try:
+        return _catalogue(link.url, link)
+    except PerfhouseError as error:
+        return error
+
+
+@st.cache_data(ttl=TTL_S, max_entries=64, show_spinner=False)
+def _count(url: str, asked: Question, _contact: Contact) -> int:
+    del url  # names the entry together with the question
+    return _contact.client.count(asked.name, **dict(asked.parameters))
+
+
+def count(asked: Question) -> int | None:
+    """How many rows the answer has; None where that takes longer than a question may."""
+    link = contact()
+    try:
+        return _count(link.url, asked, link)
+    except PerfhouseError:
+        return None
 
 
 @st.cache_data(ttl=TTL_S, max_entries=8, show_spinner=False)

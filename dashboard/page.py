@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from dashboard import controls, data, health, panels
+from dashboard import controls, data, exports, health, panels
 from dashboard.controls import Scene
 from warehouse.errors import WarehouseAwayError
 
@@ -26,7 +26,12 @@ def show(
     `endpoints`, `hosts` and `freshness` are always among the answers.
     """
     scene = controls.header(title)
-    answers = data.ask({**{name: data.question(name) for name in COMMON}, **questions(scene)})
+    exports.progress()
+    asked = questions(scene)
+    answers = data.ask({**{name: data.question(name) for name in COMMON}, **asked})
+    if scene.corner is not None and asked:
+        with scene.corner:
+            exports.menu(asked)
     missing, storage = data.away(answers), data.storage()
     health.storage_banner(scene, storage)
     if isinstance(missing, WarehouseAwayError):

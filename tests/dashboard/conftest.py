@@ -15,9 +15,8 @@ from warehouse.client import Client
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "streamlit_app.py"
 CONFIG = f'[host]\nname = "{worlds.HOST}"\nprocesses = ["postgres", "nginx"]\n' + database_worlds.CONFIG
-PAGES = {
-    name: f"dashboard/views/{name}.py" for name in ("overview", "latency", "database", "hosts", "collectors")
-}
+NAMES = ("overview", "latency", "database", "hosts", "collectors", "data")
+PAGES = {name: f"dashboard/views/{name}.py" for name in NAMES}
 
 WORLDS = ("nothing", "one_sample", "plenty", "failing", "hostile")
 

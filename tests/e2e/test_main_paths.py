@@ -23,6 +23,7 @@ PAGES = {
     "database": "Database",
     "hosts": "Hosts",
     "collectors": "Collectors",
+    "data": "Data",
 }
 
 
