@@ -6,12 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from bench import backup, idle, ingest, pages, postgres, probes, question
+from bench import backup, idle, ingest, pages, postgres, probes, queries, question
 from bench.report import Section, save
 
 MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
     "ingest": ingest.measure,
     "question": question.measure,
+    "queries": queries.measure,
     "probes": probes.measure,
     "pages": pages.measure,
     "postgres": postgres.measure,

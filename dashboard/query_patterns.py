@@ -58,7 +58,8 @@ def suspects(answer: data.Answer) -> None:
         return
     if rows.is_empty():
         panels.note(
-            "No query touches many blocks for each row, spills to disk, misses the cache or lacks an index."
+            "No query touches many blocks for each row, spills to disk, misses the cache, lacks an index "
+            "or looks like a loop of look-ups."
         )
         return
     listed = rows.head(MOST_SUSPECTS).to_dicts()

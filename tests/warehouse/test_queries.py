@@ -62,8 +62,11 @@ def test_sums_shares_and_deviations_are_those_of_the_calls(put: Put, ask: Ask, a
     assert (first["max_ms"], first["max_is_known"]) == (50.0, True)
     assert (first["rows_per_call"], first["hit_ratio"]) == (2.0, 0.75)
     assert [row["share"] for row in found] == [pytest.approx(0.56), pytest.approx(0.44)]
+    send(put, query_stat(at, 1, 100.0, shape="c3", database="other", squares_us2=None))
+    others = rows(ask("slow_queries", start=at, end=at + timedelta(minutes=1), database=("other",)))
+    assert [(row["shape"], row["share"], row["sd_ms"]) for row in others] == [("c3", 0.5, None)]
     writes = rows(ask("slow_queries", start=at, end=now(), category=("write",)))
-    assert [(row["shape"], row["share"]) for row in writes] == [("b2", pytest.approx(0.44))]
+    assert [(row["shape"], row["share"]) for row in writes] == [("b2", pytest.approx(0.22))]
 
 
 def test_the_longest_call_is_a_ceiling_where_it_may_hide(put: Put, ask: Ask, at: datetime) -> None:
@@ -203,7 +206,12 @@ def test_states_begin_where_they_changed_and_fall_silent(put: Put, ask: Ask, at:
         ("connection", "wrong_password", minutes[1], False),
         ("statements", "ok", minutes[5], False),
     ]
-    later = rows(ask("database_states", start=minutes[3], end=now()))
+    long_after = minutes[5] + timedelta(days=3)
+    later = rows(ask("database_states", start=long_after - timedelta(minutes=1), end=long_after))
+    assert [(row["state"], row["since_at"]) for row in later] == [
+        ("wrong_password", minutes[1]),
+        ("ok", minutes[5]),
+    ]
     assert all(row["is_silent"] for row in later)
     assert [(row["target"], row["engine"]) for row in rows(ask("databases"))] == [("main", "postgres")]
 
@@ -269,3 +277,21 @@ def test_few_looks_do_not_hide_what_the_statistics_know(put: Put, ask: Ask, at: 
     found = rows(ask("query_latency", start=at - timedelta(minutes=1), end=now()))
     best = next(row for row in found if row["is_best"])
     assert (best["method"], best["verdict"], best["n"]) == ("statistics", "pass", 189)
+
+
+def test_a_loop_of_look_ups_is_suspected(put: Put, ask: Ask, at: datetime) -> None:
+    send(
+        put,
+        *(query_shape(at, shape=shape) for shape in ("each", "list", "few", "many")),
+        query_stat(at, 5000, 0.1, shape="each", rows=5000),
+        query_stat(at, 100, shape="list", rows=5000),
+        query_stat(at, 90_000, 0.1, shape="each", rows=90_000, database="alone"),
+        query_stat(at, 5000, 0.1, shape="many", rows=500_000, database="bulk"),
+        query_stat(at, 5, shape="few", rows=5, database="bulk"),
+        query_shape(at, shape="each", database="alone"),
+        query_shape(at, shape="many", database="bulk"),
+    )
+    found = rows(ask("query_suspects", start=at, end=now()))
+    assert [(row["database"], row["shape"], row["reason"], row["value"]) for row in found] == [
+        ("shop", "each", "one row at a time", 50.0)
+    ]

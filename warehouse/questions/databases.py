@@ -16,9 +16,6 @@ from warehouse.questions.asking import (
 SILENT_S = 180
 """Seconds after which a part that said nothing is silent; collectors repeat its state every minute."""
 
-LOOK_BACK_H = 24
-"""How far before the window the beginning of a state is looked for."""
-
 
 class DatabaseTrend(Trend):
     """The chosen numbers of the chosen databases over time; none named means all."""
@@ -53,27 +50,35 @@ def databases(_: Nothing) -> Statement:
 
 
 def database_states(asked: DatabaseWindow) -> Statement:
-    """How each part of a database's watch does at the window's end, and since when.
+    """How each part of a database's watch does at the window's end, and since when: the start plays no part.
 
     `is_silent`: its collector has not repeated the state for so long that it may no longer be true.
     """
     return Statement(
         f"""
         WITH told AS (
-            SELECT *,
-                lag(state) OVER (PARTITION BY target, part ORDER BY ts) IS DISTINCT FROM state AS is_change
-            FROM database_state
-            WHERE ts >= $start - INTERVAL {LOOK_BACK_H} HOUR AND ts < $end AND {chosen("target", "target")}
-        )
-        SELECT * FROM (
-            SELECT target, arg_max(engine, ts) AS engine, part, arg_max(state, ts) AS state,
-                max(ts) FILTER (is_change) AS since_at, max(ts) AS last_at, arg_max(text, ts) AS text,
-                max(ts) < $end - INTERVAL {SILENT_S} SECOND AS is_silent
+            SELECT * FROM database_state WHERE ts < $end AND {chosen("target", "target")}
+        ),
+        newest AS (
+            SELECT target, part, arg_max(engine, ts) AS engine, arg_max(state, ts) AS state,
+                max(ts) AS last_at, arg_max(text, ts) AS text
             FROM told
             GROUP BY target, part
+        ),
+        differed AS (
+            SELECT newest.target, newest.part, max(ts) FILTER (told.state <> newest.state) AS differed_at
+            FROM told JOIN newest USING (target, part)
+            GROUP BY newest.target, newest.part
+        )
+        SELECT * FROM (
+            SELECT target, newest.engine AS engine, part, newest.state AS state,
+                min(ts) FILTER (differed_at IS NULL OR ts > differed_at) AS since_at, last_at,
+                newest.text AS text, last_at < $end - INTERVAL {SILENT_S} SECOND AS is_silent
+            FROM told JOIN newest USING (target, part) JOIN differed USING (target, part)
+            GROUP BY ALL
         )
         """,
-        asked.values(target=asked.target),
+        {name: value for name, value in asked.values(target=asked.target).items() if name != "start"},
         order="state = 'ok', target, part",
     )
 
@@ -141,9 +146,9 @@ def lock_waits(asked: DatabaseWindow) -> Statement:
         f"""
         WITH texts AS ({TEXTS})
         SELECT ts AS "at", lock_wait.target, lock_wait.database, waiter_pid, waiter_user, waiter_application,
-            waits.query AS waiter_query, waited_us / 1000 AS waited_ms, lock, mode, relation, blocker_pid,
-            blocker_user, blocker_application, blocker_state, blocks.query AS blocker_query,
-            blocker_transaction_us / 1000 AS blocker_transaction_ms
+            waiter_shape, waits.query AS waiter_query, waited_us / 1000 AS waited_ms, lock, mode, relation,
+            blocker_pid, blocker_user, blocker_application, blocker_state, blocker_shape,
+            blocks.query AS blocker_query, blocker_transaction_us / 1000 AS blocker_transaction_ms
         FROM lock_wait
         LEFT JOIN texts AS waits
             ON waits.target = lock_wait.target AND waits.database = lock_wait.database

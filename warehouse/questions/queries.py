@@ -82,17 +82,19 @@ def slow_queries(asked: SlowQueries) -> Statement:
     """The foremost query shapes by total, mean or longest time, calls, I/O (blocks) or rows.
 
     Statistics are deltas between two samples and count where the later one lies. `share` is of all time
-    spent in queries of that target in the window, whatever the category. `max_ms` is a ceiling where
+    spent in queries of that target in the window, whatever the database and category. `last_seen_at` is
+    the newest within the window. `max_ms` is a ceiling where
     `max_is_known` is false: the server tells only the longest call of its life. `is_partial`: counters
     were reset meanwhile, so the true numbers are higher.
     """
     return Statement(
         f"""
-        WITH chosen AS ({chosen_shapes()}),
+        WITH chosen AS (SELECT * FROM query_shape WHERE {chosen("target", "target")}),
         summed AS (
             SELECT shape_id, {SUMS},
-                sqrt(greatest(sum(squares_us2) / sum(calls) - pow(sum(total_us) / sum(calls), 2), 0)) / 1000
-                    AS sd_ms,
+                CASE WHEN count(squares_us2) = count(*)
+                    THEN sqrt(greatest(sum(squares_us2) / sum(calls) - pow(sum(total_us) / sum(calls), 2), 0))
+                END / 1000 AS sd_ms,
                 sum(blocks_hit)::BIGINT AS blocks_hit, sum(blocks_dirtied)::BIGINT AS blocks_dirtied,
                 sum(blocks_written)::BIGINT AS blocks_written, sum(temp_blocks)::BIGINT AS temp_blocks,
                 sum(wal_bytes)::BIGINT AS wal_bytes, sum(errors)::BIGINT AS errors,
@@ -113,7 +115,8 @@ def slow_queries(asked: SlowQueries) -> Statement:
             temp_blocks, io_ms, wal_bytes, errors, unindexed, share, is_partial, first_seen_at, last_seen_at,
             intervals
         FROM shared
-        WHERE {chosen("category", "category")} AND {chosen("shape", "shape")}
+        WHERE {chosen("database", "database")} AND {chosen("category", "category")}
+            AND {chosen("shape", "shape")}
         ORDER BY {ORDERS[asked.by]} DESC NULLS LAST, target, database, shape
         LIMIT $limit
         """,
@@ -167,7 +170,7 @@ def query_load(asked: QueryLoad) -> Statement:
 
 
 def query_patterns(asked: Queries) -> Statement:
-    """What the databases were asked, by what it does; shares are of each target's calls and time."""
+    """What the databases were asked, by what it does; shares are of the chosen databases' calls and time."""
     return Statement(
         f"""
         WITH chosen AS ({chosen_shapes()}),

@@ -36,7 +36,16 @@ class QueryChanges(Queries):
         return self
 
 
-SUSPECTS = """
+OFTEN = 10
+"""How many times as often as any other read a query must be called to look like a loop of look-ups."""
+
+OFTEN_CALLS = 1000
+"""Calls below which no loop is suspected."""
+
+ONE_ROW = 1.5
+"""Rows a call at and below which a query looks up one thing at a time."""
+
+SUSPECTS = f"""
     SELECT 'touches many blocks for each row' AS reason,
         (blocks_hit + blocks_read) / greatest(rows, calls) AS value, 'blocks' AS unit, 1000 AS threshold
     WHERE category = 'read'
@@ -46,6 +55,9 @@ SUSPECTS = """
     SELECT 'spills to disk', temp_blocks / calls, 'blocks a call', 128
     UNION ALL
     SELECT 'misses the cache', blocks_read / calls, 'blocks a call', 1000
+    UNION ALL
+    SELECT 'one row at a time', calls / next_calls, 'calls for one of any other read', {OFTEN}
+    WHERE category = 'read' AND calls >= {OFTEN_CALLS} AND rows / calls <= {ONE_ROW}
 """
 """SQL for why a shape may be worth a look: 1,000 blocks are 8 MB, 128 are 1 MB, at PostgreSQL's 8 kB."""
 
@@ -53,7 +65,9 @@ SUSPECTS = """
 def query_suspects(asked: Queries) -> Statement:
     """Shapes worth a look, each with its reason and the number that speaks for it, at or above a threshold.
 
-    A shape that touches many blocks for each row it gives back probably reads a table from end to end.
+    A shape that touches many blocks for each row it gives back probably reads a table from end to end. One
+    that gives a row at a time and is called far more often than any other read of its database is probably
+    called in a loop, once for each row of another (N + 1 queries).
     """
     return Statement(
         f"""
@@ -67,7 +81,11 @@ def query_suspects(asked: Queries) -> Statement:
         )
         SELECT target, database, shape, category, query, reason, value, unit, threshold, calls, total_ms,
             mean_ms
-        FROM summed JOIN chosen USING (shape_id), LATERAL ({SUSPECTS})
+        FROM (
+            SELECT *,
+                lead(calls) OVER (PARTITION BY target, database, category ORDER BY calls DESC) AS next_calls
+            FROM summed JOIN chosen USING (shape_id)
+        ), LATERAL ({SUSPECTS})
         WHERE value >= threshold
         """,
         asked.values(target=asked.target, database=asked.database),
@@ -84,9 +102,9 @@ def query_changes(asked: QueryChanges) -> Statement:
     """
     return Statement(
         f"""
-        WITH chosen AS (
-            SELECT *, min(first_seen_at) OVER (PARTITION BY target, database) AS watched_from
-            FROM ({chosen_shapes()})
+        WITH chosen AS ({chosen_shapes()}),
+        watched AS (
+            SELECT target, database, min(first_seen_at) AS watched_from FROM chosen GROUP BY target, database
         ),
         summed AS (
             SELECT shape_id,
@@ -101,10 +119,11 @@ def query_changes(asked: QueryChanges) -> Statement:
             GROUP BY shape_id
         ),
         covered AS (
-            SELECT target, count(DISTINCT ts) FILTER (ts < $since) AS looks_before,
-                count(DISTINCT ts) FILTER (ts >= $since) AS looks_since
-            FROM query_stat JOIN chosen USING (shape_id)
-            WHERE {IN_WINDOW}
+            SELECT target, count(*) FILTER (ts < $since) AS looks_before,
+                count(*) FILTER (ts >= $since) AS looks_since
+            FROM (
+                SELECT DISTINCT target, ts FROM query_stat JOIN chosen USING (shape_id) WHERE {IN_WINDOW}
+            )
             GROUP BY target
         ),
         judged AS (
@@ -116,6 +135,7 @@ def query_changes(asked: QueryChanges) -> Statement:
                     WHEN calls_since IS NULL AND expected_looks >= {EXPECTED_LOOKS} THEN 'vanished'
                 END AS change
             FROM summed JOIN chosen USING (shape_id) JOIN covered USING (target)
+            JOIN watched USING (target, database)
         )
         SELECT change, target, database, shape, category, query, first_seen_at, last_seen_at,
             coalesce(calls_since, calls_before) AS calls,
