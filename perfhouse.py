@@ -206,7 +206,10 @@ def check(context: typer.Context) -> None:
         narrate(f"note: {line}")
     endpoints = sum(len(target.endpoint) for target in settings.target)
     host = "1 host" if settings.host else "no host"
-    narrate(f"{settings.path}: ok; targets: {len(settings.target)}, endpoints: {endpoints}, {host}")
+    narrate(
+        f"{settings.path}: ok; targets: {len(settings.target)}, endpoints: {endpoints}, "
+        f"databases: {len(settings.databases)}, {host}"
+    )
 
 
 @app.command()

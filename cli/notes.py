@@ -13,8 +13,8 @@ from warehouse.settings import LOOPBACK, Secret, Settings, TargetSettings
 def notes(settings: Settings) -> list[str]:
     """One line each; none of them keeps Perfhouse from starting."""
     lines = [f"{line} (by Perfhouse itself, if it is running)" for line in taken_ports(settings)]
-    if not settings.target and settings.host is None:
-        lines.append("nothing is watched: there is neither a [[target]] nor a [host]")
+    if not settings.target and not settings.databases and settings.host is None:
+        lines.append("nothing is watched: there is neither a [[target]] nor a [[database]] nor a [host]")
     lines += [
         f"target {target.name}: its secret headers travel unencrypted, because url begins with http:"
         for target in settings.target
@@ -23,6 +23,12 @@ def notes(settings: Settings) -> list[str]:
         and _secrets(target)
     ]
     lines += [line for target in settings.target for line in _overlapping(target)]
+    lines += [
+        f"database {database.name} has a deadline_s of {database.deadline_s:g}, not below its interval_s of"
+        f" {database.interval_s:g}: a server that hangs makes the next samples be skipped"
+        for database in settings.databases
+        if database.deadline_s >= database.interval_s
+    ]
     if settings.warehouse.host not in LOOPBACK:
         lines.append(
             f"warehouse.host: {settings.warehouse.host} is open to other machines without encryption;"

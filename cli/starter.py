@@ -29,6 +29,15 @@ interval_s = 5
 processes = []                 # names to record in any case, such as ["postgres", "nginx"]
 """
 
+DATABASE = """
+# [[database]]
+# name = "main"
+# engine = "postgres"            # postgres, mysql (MariaDB too) or redis
+# url = { env = "DATABASE_URL" } # with user and password; docs/databases.md says what to grant
+# interval_s = 10
+# sample_activity_ms = 40        # postgres: look at running queries so often, for their p95
+"""
+
 TARGET = """
 [[target]]
 name = {name}
@@ -56,8 +65,10 @@ def starter(url: str | None, name: str | None, paths: Sequence[str]) -> str:
     """
     if url is None:
         example = _target("my api", "https://api.example.com", ["/"])
-        return HEAD + "".join(f"# {line}".rstrip() + "\n" for line in example.splitlines())
-    return HEAD + _target(name or urlsplit(url).hostname or url, url, paths or ["/"])
+        target = "".join(f"# {line}".rstrip() + "\n" for line in example.splitlines())
+    else:
+        target = _target(name or urlsplit(url).hostname or url, url, paths or ["/"])
+    return HEAD + DATABASE + target
 
 
 def _target(name: str, url: str, paths: Sequence[str]) -> str:

@@ -19,6 +19,23 @@ def test_check_notes_a_deadline_that_is_not_below_the_interval(tmp_path: Path) -
     ]
 
 
+def test_check_finds_a_databases_address_and_notes_its_deadline(tmp_path: Path) -> None:
+    config = tmp_path / "database.toml"
+    config.write_text(
+        '[[database]]\nname = "shop"\nengine = "postgres"\nurl = { env = "SHOP_URL" }\n'
+        "interval_s = 5\ndeadline_s = 5\n"
+    )
+    missing = perfhouse("check", config=config)
+    assert missing.returncode != 0
+    assert "database[1].url: environment variable SHOP_URL" in missing.stderr
+    done = perfhouse("check", config=config, SHOP_URL="postgresql://watcher:hunter2@db/shop")
+    assert done.returncode == 0
+    assert "databases: 1" in done.stderr
+    assert "database shop has a deadline_s of 5, not below its interval_s of 5" in done.stderr
+    assert "nothing is watched" not in done.stderr
+    assert "hunter2" not in done.stderr
+
+
 def test_what_we_deliver_has_deadlines_below_its_intervals(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     assert perfhouse("init", "--url", "https://api.example.com", config=own).returncode == 0

@@ -37,7 +37,7 @@ class Watched:
         self._address = address
         self.rows: list[Row] = []
         self.newest: list[Row] = []
-        self.collector: PostgresCollector
+        self.collector: PostgresCollector | None = None
         with self.connect() as admin:
             password = secrets.token_urlsafe(12)
             if admin.execute("SELECT FROM pg_roles WHERE rolname = %s", [WATCHER]).fetchone() is None:
@@ -62,10 +62,16 @@ class Watched:
     def watch(self, **settings: Any) -> None:
         """Begin anew with a collector of these settings."""
         given = {"name": "main", "deadline_s": 5.0, "tables": 0, **settings}
+        self.close()
         self.collector = PostgresCollector(
             DatabaseSettings(engine="postgres", url=Secret(file=self._address), **given)
         )
         self.rows = []
+
+    def close(self) -> None:
+        """End the collector."""
+        if self.collector is not None:
+            self.collector.close()
 
     def connect(self, database: str | None = None, **options: Any) -> psycopg.Connection[tuple[Any, ...]]:
         """As the superuser."""
@@ -80,6 +86,7 @@ class Watched:
 
     def collect(self) -> list[Row]:
         """One sample."""
+        assert self.collector is not None
         self.newest = self.collector.collect()
         self.rows += self.newest
         return self.newest
@@ -161,7 +168,7 @@ def watched(server: StartedPostgres, folder: Path, **settings: Any) -> Iterator[
         try:
             yield found
         finally:
-            found.collector.close()
+            found.close()
 
 
 def sums(rows: Iterable[QueryStat]) -> dict[str, int]:
