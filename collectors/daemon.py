@@ -91,7 +91,11 @@ class Daemon:
             self._settings.name, intervals, self._recorder.add, lambda: self._conditions.text
         )
         self._schedule = Schedule(
-            [*jobs, own], self._recorder.add, self._health, on_tick=self._health.judge_daemon
+            [*jobs, own],
+            self._recorder.add,
+            self._health,
+            on_tick=self._health.judge_daemon,
+            on_step=self._health.forget_failures,
         )
         flusher = Flusher(
             self._recorder, self._spool, self._conditions, self._settings.flush_s, heartbeat.beat
@@ -113,8 +117,7 @@ class Daemon:
     def _finish(self, flusher: Flusher, shipper: Shipper) -> None:
         flusher.stop(FLUSH_ENDS_S)
         until = time.monotonic() + SHIPPING_ENDS_S
-        while self._spool.batches and time.monotonic() < until:
-            time.sleep(0.02)
+        self._spool.wait_empty(SHIPPING_ENDS_S)
         if not shipper.stop(until - time.monotonic() + 0.1):
             log.info("a batch was on its way; it will be sent again under the same id")
         log.info("%d batches wait in the spool", self._spool.batches)

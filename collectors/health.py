@@ -78,6 +78,12 @@ class Health:
         failure = self._counts[DAEMON].failure if DAEMON in self._counts else ""
         self._tell(DAEMON, "; ".join(text for text in (self._trouble(), failure) if text))
 
+    def forget_failures(self) -> None:
+        """Tell of every failure once more: what was told while the clock was wrong may have been refused."""
+        for count in self._counts.values():
+            if count.told == JobState.FAILING:
+                count.told = None
+
     def report(self, daemon: Mapping[str, tuple[str, float]]) -> list[Sample]:
         """Samples of all jobs and of the daemon (metric -> unit, value); counts begin anew.
 

@@ -90,9 +90,12 @@ class Recorder:
 
 
 def rows_lost(row: Row) -> int:
-    """Measurements that are gone with this row: itself, or those whose absence it tells of."""
+    """Measurements that are gone with this row: itself, or those whose absence it tells of.
+
+    The time a clock stepped over may never have passed: nothing is lost with the word of it.
+    """
     if isinstance(row, Gap):
-        return row.missed
+        return 0 if row.reason is GapReason.CLOCK_STEP else row.missed
     return int(isinstance(row, Measurement))
 
 

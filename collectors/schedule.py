@@ -74,14 +74,18 @@ class Schedule:
         ledger: Ledger,
         *,
         on_tick: Callable[[], None] = lambda: None,
+        on_step: Callable[[], None] = lambda: None,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`wall` is the clock APScheduler reads too; `on_tick` is called four times a second."""
+        """`wall` is the clock APScheduler reads too; `on_tick` is called four times a second,
+        `on_step` when that clock stepped.
+        """
         self._loop_lag_s = 0.0
         self._jobs = {job.name: job for job in jobs}
         self._record = record
         self._ledger = ledger
         self._on_tick = on_tick
+        self._on_step = on_step
         self._wall = wall
         self._due: dict[str, _Due] = {}
         self._era = self._seen_wall = wall()
@@ -146,6 +150,7 @@ class Schedule:
             if moved <= wall + scheduled.trigger.interval:
                 scheduled.modify(next_run_time=moved)
         self._record_step(min(expected, wall), wall, step)
+        self._on_step()
 
     def _record_step(self, at: datetime, until: datetime, step: timedelta) -> None:
         """The time stepped over holds no samples; stepped back, it holds some twice, and none is missed."""

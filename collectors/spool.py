@@ -213,6 +213,11 @@ class Spool:
             while sum(kept.disk_bytes for kept in self._refused) > most:
                 _unlink(self.refused_directory / self._refused.popleft().name)
 
+    def wait_empty(self, most_s: float) -> None:
+        """Wait until no batch is left, or so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._entries, most_s)
+
     def close(self) -> None:
         """Let the next process in."""
         self._lock.release()
@@ -236,6 +241,7 @@ class Spool:
         self._entries.remove(entry)
         self._bytes -= entry.disk_bytes
         self._claimed = None
+        self._changed.notify_all()
 
     def _tell_dropped(self, entries: Sequence[Entry], why: str) -> None:
         self.dropped_rows += sum(entry.rows for entry in entries)

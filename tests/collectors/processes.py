@@ -49,8 +49,9 @@ def wait_for(what: Callable[[], object], bound_s: float = BOUND_S) -> None:
 class DaemonProcess:
     """Starts, stops and kills the collectors of one configuration file."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, **environment: str) -> None:
         self._config = config
+        self._environment = {**os.environ, **environment}
         self._log = config.with_name("collect.log")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -69,9 +70,8 @@ class DaemonProcess:
         """Start it, and wait until its jobs run."""
         begun = self.log.count("jobs for")
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", COLLECT, str(self._config)], cwd=ROOT, stderr=log
-            )
+            command = [sys.executable, "-c", COLLECT, str(self._config)]
+            self._process = subprocess.Popen(command, cwd=ROOT, stderr=log, env=self._environment)
         wait_for(lambda: self.log.count("jobs for") > begun or self._process.poll() is not None)
 
     def wait(self) -> int:
@@ -89,9 +89,9 @@ class DaemonProcess:
 
 
 @contextmanager
-def running_daemon(config: Path) -> Iterator[DaemonProcess]:
+def running_daemon(config: Path, **environment: str) -> Iterator[DaemonProcess]:
     """Started collectors that are gone at the end."""
-    daemon = DaemonProcess(config)
+    daemon = DaemonProcess(config, **environment)
     daemon.start()
     try:
         yield daemon

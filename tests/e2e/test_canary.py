@@ -192,7 +192,7 @@ def crash(up: Up, part: str) -> None:
     ready = up.said.count("ready after")
     psutil.Process(before.pid).send_signal(signal.SIGABRT)
     wait_for(lambda: up.said.count("ready after") > ready, 60, told=lambda: up.said[-3000:])
-    assert present(up.settings, part) not in (None, before)
+    wait_for(lambda: present(up.settings, part) not in (None, before))
 
 
 def words_of(process: psutil.Process) -> list[str]:

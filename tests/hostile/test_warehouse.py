@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from tests.cli.running import perfhouse
-from tests.dashboard.worlds import send
+from tests.dashboard.worlds import hostile, send
 from tests.hostile.conftest import SOAK, token_of
 from tests.hostile.texts import STEERS, SURROGATES, as_name, corpus
 from tests.servers.warehouse import WarehouseProcess, write_config
@@ -214,6 +214,8 @@ def test_a_window_at_the_end_of_time_is_refused_with_words(http: httpx.Client) -
 def test_the_command_line_lets_no_text_steer_the_terminal(
     served: WarehouseProcess, stored: list[str]
 ) -> None:
+    with served.client("collect") as client:
+        hostile(client)  # heard just now: what is silent is told otherwise
     shown = perfhouse("status", config=served.config)
     assert "is failing" in shown.stdout
     assert not STEERS.search((shown.stdout + shown.stderr).replace("\n", ""))
