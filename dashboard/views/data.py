@@ -59,7 +59,7 @@ def everything(scene: Scene, entry: Entry, total: int | None) -> None:
         st.header(amount, anchor=False)
         exports.buttons(entry, "all")
         st.markdown("The same from the command line:")
-        st.code(catalogue.command(entry.asked, "csv", scene.now), language="bash", wrap_lines=True)
+        st.code(catalogue.command(entry.asked, "csv", scene.now), language=None, wrap_lines=True)
         panels.note(
             "Instants are UTC to the millisecond. CSV puts an apostrophe before text that a spreadsheet "
             "would run; Parquet keeps text and types exactly. Raw rows come in the order they arrived."

@@ -35,7 +35,7 @@ SHOP = (
 @pytest.fixture
 def collector(mariadb: StartedMariaDb, tmp_path: Path) -> Iterator[MySqlCollector]:
     mariadb.run(*GRANTS, *SHOP)
-    made = MySqlCollector(settings_of("mysql", mariadb.url("watch", CANARY), tmp_path, deadline_s=10.0))
+    made = MySqlCollector(settings_of("mysql", mariadb.url("watch", CANARY), tmp_path, deadline_s=60.0))
     made.collect()
     yield made
     made.close()

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,11 +12,13 @@ import psutil
 import pytest
 from playwright.sync_api import Download, Page, expect
 
+from dashboard.window import absolute
 from tests.e2e.conftest import Shown, log_of, settle
 from tests.e2e.test_main_paths import PAGES, Tab
 from tests.servers.dashboard import running_dashboard
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
 from tests.warehouse.filling import fill_attempts
+from warehouse.model import now
 
 ROWS = 1_200_000
 
@@ -74,7 +77,9 @@ def test_a_page_exports_what_the_api_answers(
 
 
 def test_the_data_page_exports_with_its_filters(shown: Shown, open_tab: Tab, tmp_path: Path) -> None:
-    page = open_tab(f"{shown[0]}/data?range=1h&rows=attempts&endpoint=GET+%2Fslow")
+    end = now() - timedelta(minutes=1)
+    fixed = absolute(end - timedelta(hours=1), end)
+    page = open_tab(f"{shown[0]}/data?range={fixed}&rows=attempts&endpoint=GET+%2Fslow")
     with page.expect_download() as caught:
         page.get_by_role("button", name="Parquet").click()
     caught.value.save_as(tmp_path / "a.parquet")
