@@ -6,12 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from bench import backup, idle, ingest, pages, postgres, probes, queries, question
+from bench import backup, export, idle, ingest, pages, postgres, probes, queries, question
 from bench.report import Section, save
 
 MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
     "ingest": ingest.measure,
     "question": question.measure,
+    "export": export.measure,
     "queries": queries.measure,
     "probes": probes.measure,
     "pages": pages.measure,
