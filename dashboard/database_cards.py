@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import polars as pl
 
 from dashboard import format as fmt
 from dashboard.database_charts import CONNECTIONS_BAND
+from dashboard.database_numbers import Figures, in_window
 from dashboard.database_problems import pool_words, value_of
 from dashboard.panels import Card
-from dashboard.query_latency import Row, latency_card
 
 Told = Callable[[float | None], str]
 
@@ -45,38 +45,6 @@ CARD_METRICS: Mapping[str, tuple[str, ...]] = {
 }
 """What each engine has a card for, in their order."""
 
-RATES = frozenset({"transactions_per_s", "rollbacks_per_s", "queries_per_s", "commands_per_s"})
-
-
-def whole_server(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of the whole server; rates and counts told by database alone are added up."""
-    own = rows.filter(pl.col("object") == "")
-    told = own["metric"].unique().to_list()
-    rest = rows.filter(~pl.col("metric").is_in(told) & ~pl.col("object").str.contains(".", literal=True))
-    rest = rest.filter(pl.col("metric").is_in([*RATES]) | pl.col("metric").str.ends_with("_total"))
-    if rest.is_empty():
-        return own
-    summed = rest.group_by("bucket_at", "bucket_s", "target", "metric", "unit", maintain_order=True).agg(
-        pl.col("n").max(), pl.col("failures").max(), pl.col("mean").sum(), pl.col("max").sum()
-    )
-    return pl.concat([own, summed.with_columns(object=pl.lit(""))], how="diagonal_relaxed").sort("bucket_at")
-
-
-def in_window(rows: pl.DataFrame | None, metric: str) -> tuple[float | None, float | None, int]:
-    """Mean and maximum of a metric over the whole window, and on how many samples they stand."""
-    if rows is None:
-        return None, None, 0
-    known = rows.filter((pl.col("metric") == metric) & (pl.col("n") > 0) & pl.col("mean").is_not_null())
-    n = int(known["n"].sum())
-    if not n:
-        return None, None, 0
-    highest = known["max"].max()
-    return (
-        float((known["mean"] * known["n"]).sum() / n),
-        float(highest) if isinstance(highest, float | int) else None,
-        n,
-    )
-
 
 def cards(
     engine: str,
@@ -84,18 +52,15 @@ def cards(
     now: pl.DataFrame | None,
     trend: pl.DataFrame,
     before: pl.DataFrame | None,
-    latency: Sequence[Row | None],
     *,
     compare: bool,
 ) -> list[Card]:
-    """One per metric that was measured, and the query time. `latency` is its row and the one before."""
+    """One per metric that was measured."""
     shown = []
     for metric in CARD_METRICS.get(engine, ()):
-        if trend.filter(pl.col("metric") == metric).is_empty() and metric != "cache_hit_ratio":
+        if metric != "cache_hit_ratio" and trend.filter(pl.col("metric") == metric).is_empty():
             continue
         shown.append(_card(metric, target, now, trend, before, compare=compare))
-    if engine != "redis":
-        shown.insert(min(3, len(shown)), latency_card(*latency, compare=compare))
     return shown
 
 
@@ -117,16 +82,13 @@ def _card(
         words = pool_words(now, target)
         state = CONNECTIONS_BAND.state(newest)
         label += f" · {fmt.ratio(newest)}" + (f", {state}" if state in ("warning", "critical") else "")
-    elif metric in ("memory_used_bytes", "keys"):
+    elif metric == "memory_used_bytes":
         words = told(value_of(now, target, metric))
     elif metric == "cache_hit_ratio" and value is None:
         words = "no traffic"
     column = "max" if take is _highest else "mean"
     line = trend.filter(pl.col("metric") == metric).sort("bucket_at")[column].drop_nulls().to_list()
     return Card(label, words, delta, text, beside, better, trend=line, help=help_)
-
-
-Figures = tuple[float | None, float | None, int]
 
 
 def _mean(figures: Figures) -> float | None:
@@ -138,7 +100,7 @@ def _highest(figures: Figures) -> float | None:
 
 
 def _sum(figures: Figures) -> float | None:
-    return None if figures[0] is None else round(figures[0] * figures[2])
+    return figures[2]
 
 
 def _compared(
@@ -155,6 +117,11 @@ def _compared(
     if abs(delta) < 1e-9:
         return 0.0, "", "vs previous"
     return delta, f"{'-' if delta < 0 else '+'}{told(abs(delta))}", "vs previous"
+
+
+def _span(value: float | None) -> str:
+    """Seconds; none at all is no number of milliseconds."""
+    return "0 s" if value == 0 else fmt.seconds(value)
 
 
 def _per_second(value: float | None) -> str:
@@ -180,17 +147,17 @@ _CARDS: Mapping[str, tuple[str, Callable[[Figures], float | None], Told, Better,
         "higher",
         (
             "Of the reads within each interval, never since the server's start: the mean of the intervals in "
-            "which anything was read."
+            "which anything was read. Of several databases, the one with most transactions."
         ),
     ),
     "transactions_per_s": ("Transactions", _mean, _per_second, "neither", "Committed and rolled back, mean."),
     "queries_per_s": ("Queries", _mean, _per_second, "neither", "Mean over the window."),
     "commands_per_s": ("Commands", _mean, _per_second, "neither", "Mean over the window."),
-    "longest_transaction_s": ("Longest transaction", _highest, fmt.seconds, "lower", "In this window."),
+    "longest_transaction_s": ("Longest transaction", _highest, _span, "lower", "In this window."),
     "longest_idle_in_transaction_s": (
         "Longest idle in transaction",
         _highest,
-        fmt.seconds,
+        _span,
         "lower",
         "A session that holds a transaction open and does nothing, in this window.",
     ),
@@ -199,10 +166,5 @@ _CARDS: Mapping[str, tuple[str, Callable[[Figures], float | None], Told, Better,
     "ping_ms": ("PING, mean", _mean, fmt.duration_ms, "lower", "Our own PING, the network included."),
     "memory_used_bytes": ("Memory", _mean, fmt.size, "neither", "Now; compared are the means."),
     "evictions_total": ("Evicted keys", _sum, fmt.count, "lower", "For want of memory, in this window."),
-    "keys": ("Keys", _mean, fmt.count, "neither", "Now, in all databases; compared are the means."),
+    "keys": ("Keys", _mean, fmt.count, "neither", "In all databases, mean over the window."),
 }
-
-
-def newest_row(rows: Any) -> Row | None:
-    """The one row of an answer; None where there is none."""
-    return rows.row(0, named=True) if isinstance(rows, pl.DataFrame) and len(rows) else None

@@ -12,10 +12,12 @@ import polars as pl
 
 from dashboard import format as fmt
 from dashboard.axes import Stage, figure, line, shade_gaps
+from dashboard.database_numbers import whole_server
 from dashboard.resource_charts import Band
 
 HEIGHT = 240
 MOST_MARKS = 12
+MOST_LINES = 8
 CONNECTIONS_BAND = Band(0.80, 0.95)
 """From which share of the usable connections it is a warning, and critical."""
 
@@ -48,14 +50,15 @@ NAMES: Mapping[str, str] = MappingProxyType(
 class Panel:
     """One chart: its title, the metrics on it, and how their buckets are told.
 
-    `column` is the value drawn of each bucket; `ceiling` names a metric that is drawn as a limit, with the
-    bands of connections below it.
+    `column` is the value drawn of each bucket; `each`: a line per database; `ceiling` names a metric that
+    is drawn as a limit, with the bands of connections below it.
     """
 
     title: str
     metrics: tuple[str, ...]
     column: str = "mean"
     ceiling: str = ""
+    each: bool = False
     note: str = ""
 
 
@@ -67,7 +70,10 @@ _POOL = Panel(
     note="Bands: 80 and 95 % of the usable connections.",
 )
 _CACHE = Panel(
-    "Cache hit ratio", ("cache_hit_ratio",), note="Of each interval; the line breaks where nothing was read."
+    "Cache hit ratio",
+    ("cache_hit_ratio",),
+    each=True,
+    note="Of the reads of each interval; the line breaks where nothing was read.",
 )
 _LONGEST = ("longest_transaction_s", "longest_idle_in_transaction_s", "longest_query_s")
 
@@ -93,45 +99,53 @@ PANELS: Mapping[str, tuple[Panel, ...]] = MappingProxyType(
             Panel("Commands per second", ("commands_per_s",)),
             Panel("Memory", ("memory_used_bytes",)),
             Panel("Keys", ("keys",)),
-            Panel("Connections", ("connections",)),
+            Panel("Evicted keys", ("evictions_total",), column="sum", note="For want of memory, per bucket."),
         ),
     }
 )
 """The charts that make sense for each engine."""
 
-MARKS = ("statements_resets_total", "statements_evictions_total")
-"""Counts that tell when the statistics themselves changed."""
+_DASHED = frozenset({"connections_usable"})
+_STATISTICS = ("statements_resets_total", "statistics_resets_total", "statements_evictions_total")
 
 
 def metrics(engine: str) -> list[str]:
-    """Everything that the charts, cards and marks of an engine draw."""
-    drawn = [name for panel in PANELS[engine] for name in panel.metrics]
-    carded = (
+    """Everything that the charts, cards and marks of an engine are made of."""
+    drawn = {name for panel in PANELS[engine] for name in panel.metrics}
+    carded = {
         "connections_used_ratio",
         "lock_waits",
         "deadlocks_total",
-        "memory_used_ratio",
         "evictions_total",
-    )
-    return list(dict.fromkeys([*drawn, *carded, *MARKS]))
+        "transactions_per_s",
+    }
+    return sorted(drawn | carded | {*_STATISTICS})
 
 
-_DASHED = frozenset({"connections_usable"})
+def rows_of(trend: pl.DataFrame, panel: Panel) -> pl.DataFrame:
+    """The rows a panel is drawn of."""
+    own = trend.filter(pl.col("metric").is_in(panel.metrics) & (pl.col("n") > 0))
+    if not panel.each:
+        return whole_server(own)
+    parts = own.filter(pl.col("object") != "")
+    return own if parts.is_empty() else parts
 
 
 def measure(stage: Stage, rows: pl.DataFrame, panel: Panel, gaps: pl.DataFrame | None = None) -> go.Figure:
-    """One line per metric of a panel; the maximum of each bucket lies beside a lone mean."""
+    """One line per metric of a panel; the maximum of each bucket lies beside a mean that stands alone."""
     drawn = figure(stage, height=HEIGHT)
     ink = stage.palette
-    units = rows["unit"].drop_nulls()
-    unit = "" if units.is_empty() else str(units[0])
-    present = [name for name in panel.metrics if name in rows["metric"]]
-    for position, name in enumerate(present):
-        own = rows.filter(pl.col("metric") == name).sort("bucket_at")
+    unit = str(rows["unit"][0]) if len(rows) else ""
+    parts = rows.sort("bucket_at").partition_by("metric", "object", as_dict=True)
+    order = {name: place for place, name in enumerate(panel.metrics)}
+    present = sorted(
+        ((order[str(metric)], str(metric), str(thing)), own) for (metric, thing), own in parts.items()
+    )
+    for position, ((_, name, thing), own) in enumerate(present[:MOST_LINES]):
         limit = name in _DASHED
         colour = ink.muted if limit else ink.of(position)
-        words = NAMES.get(name, name.replace("_", " "))
-        if len(present) == 1 and panel.column == "mean":
+        words = fmt.chart_text(thing) if thing else NAMES.get(name, name.replace("_", " "))
+        if len(present) == 1 and panel.column == "mean" and unit != "ratio":
             spikes = [fmt.quantity(value, unit) for value in own["max"]]
             drawn.add_trace(
                 line(stage, own, "max", f"{words} max", ink.alpha(colour, 0.55), spikes, width=1, dash="dot")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -9,6 +10,7 @@ import streamlit as st
 
 from dashboard import choices, controls, data, panels
 from dashboard import format as fmt
+from dashboard.controls import Scene
 from dashboard.database_advice import WORDS, gravity
 from dashboard.database_problems import Found
 
@@ -76,6 +78,20 @@ def problems(found: Found) -> None:
     ):
         if lines:
             show("\n".join(f"- {line}" for line in lines), title=fmt.plural(len(lines), one), icon=icon)
+
+
+def silence(scene: Scene, states: pl.DataFrame | None) -> None:
+    """That the collector has fallen silent, where no part of the watch was told of lately."""
+    if states is None or states.is_empty() or not states["is_silent"].all():
+        return
+    last = states["last_at"].max()
+    heard = fmt.age(last, scene.now) if isinstance(last, datetime) else "never"
+    st.warning(
+        f"The last word on this database came {heard}, so how it does now is not known. Start the collectors "
+        "with `perfhouse.py up` or `perfhouse.py collect`, or read their log.",
+        title="Its collector is silent",
+        icon=":material/volume_off:",
+    )
 
 
 def none_configured() -> None:

@@ -16,7 +16,7 @@ from dashboard.lock_tree import Session, trees
 from dashboard.problems import since_when
 
 POOL_ADVICE = "Find who holds them, lower the pools' sizes, or raise the server's limit before it refuses."
-LOCK_ADVICE = "See the locks on the Database page; end the transaction that holds them up."
+LOCK_ADVICE = "Below, under Locks, is who waits for whom; end the transaction that holds them up."
 MOST_NAMED = 3
 
 

@@ -42,6 +42,7 @@ def show(now: pl.DataFrame | None) -> None:
             shown.drop(empty),
             key="tables",
             hide_index=True,
+            placeholder=fmt.NOTHING,
             height="content" if len(listed) <= 10 else 380,
             alt="Tables by size",
             column_config={

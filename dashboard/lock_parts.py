@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 import streamlit as st
@@ -11,28 +14,34 @@ from dashboard import data, panels
 from dashboard import format as fmt
 from dashboard.controls import Scene
 from dashboard.lock_tree import Session, trees
+from dashboard.window import Window
 
 FRESH = timedelta(seconds=45)
 """Waits older than this are no longer now."""
 
 MOST_ROOTS = 5
-MOST_BLOCKERS = 50
 MOST_WAITERS = 12
+MOST_BLOCKERS = 50
 DEEPEST = 6
 SHORT_QUERY = 120
 
 
-def newest_waits(scene: Scene, waits: pl.DataFrame | None) -> pl.DataFrame | None:
-    """The waits of the newest look at each database, as far as they are fresh at the window's end."""
+def reach(scene: Scene) -> Window:
+    """The time in which a wait counts as now: the end of the window that has happened."""
+    past = scene.past
+    return replace(past, start=past.end - FRESH)
+
+
+def newest_waits(waits: pl.DataFrame | None) -> pl.DataFrame | None:
+    """The waits of the newest look at each database, of those asked for."""
     if waits is None or waits.is_empty():
         return waits
-    newest = waits.filter(pl.col("at") == pl.col("at").max().over("target"))
-    return newest.filter(pl.col("at") >= scene.past.end - FRESH)
+    return waits.filter(pl.col("at") == pl.col("at").max().over("target"))
 
 
 def now(scene: Scene, waits: pl.DataFrame | None) -> None:
     """Trees of those who block with those who wait, as of the newest sample."""
-    fresh = newest_waits(scene, waits)
+    fresh = newest_waits(waits)
     if fresh is None:
         return
     roots = trees(fresh.to_dicts())
@@ -90,35 +99,42 @@ def one_line(query: str, limit: int = SHORT_QUERY) -> str:
 
 
 def in_window(scene: Scene, answer: data.Answer) -> None:
-    """Who blocked others in the window, the heaviest first."""
+    """Who blocked others in the window, the newest first."""
     rows = panels.rows(answer, "Blockers")
-    if rows is None:
+    if rows is None or rows.is_empty():
+        if rows is not None:
+            panels.note("No session was seen waiting for another in this window.")
         return
-    if rows.is_empty():
-        panels.note("No session was seen waiting for another in this window.")
-        return
-    listed = [
-        {
-            "Blocker": row["blocker_application"] or row["blocker_user"] or "a session",
-            "User": row["blocker_user"],
-            "pid": str(row["blocker_pid"]),
-            "Root": "root" if row["is_root"] else "waits itself",
-            "Victims": fmt.count(row["victims"]),
-            "Longest wait": fmt.duration_ms(row["longest_waited_ms"]),
-            "Transaction": fmt.duration_ms(row["longest_transaction_ms"]),
-            "Last seen": fmt.time_of(row["last_seen_at"], scene.now, scene.zone),
-            "Last statement": one_line(row["blocker_query"] or "", 300),
-        }
-        for row in rows.head(MOST_BLOCKERS).to_dicts()
-    ]
+    listed = rows.head(MOST_BLOCKERS).to_dicts()
+    st.subheader("Blockers in this window", anchor=False)
+    kinds = st.column_config
+    right = ("Last seen", "Blocked", "Longest wait", "Transaction")
     st.dataframe(
-        pl.DataFrame(listed),
+        pl.DataFrame(
+            {
+                "Who": [_who(row) for row in listed],
+                "Root": ["root" if row["is_root"] else "waits itself" for row in listed],
+                "State": [row["blocker_state"] for row in listed],
+                "Blocked": [fmt.plural(row["victims"], "session") for row in listed],
+                "Longest wait": [fmt.duration_ms(row["longest_waited_ms"]) for row in listed],
+                "Transaction": [fmt.duration_ms(row["longest_transaction_ms"]) for row in listed],
+                "Last seen": [fmt.time_of(row["last_seen_at"], scene.now, scene.zone) for row in listed],
+                "Query": [one_line(row["blocker_query"] or "(not known)", 300) for row in listed],
+            }
+        ),
         key="blockers",
         hide_index=True,
-        height="content" if len(listed) <= 10 else 380,
-        alt="Sessions that others waited for",
+        height="content" if len(listed) <= 8 else 320,
+        alt="Sessions that blocked others",
         column_config={
-            name: st.column_config.TextColumn(name, alignment="right")
-            for name in ("pid", "Victims", "Longest wait", "Transaction", "Last seen")
+            "Who": kinds.TextColumn(pinned=True, width=210),
+            **{name: kinds.TextColumn(alignment="right") for name in right},
         },
     )
+    if len(rows) > MOST_BLOCKERS:
+        panels.note(f"The newest {MOST_BLOCKERS} of {len(rows)} are shown.")
+
+
+def _who(row: Mapping[str, Any]) -> str:
+    name = row["blocker_application"] or row["blocker_user"] or "a session"
+    return f"{name} (pid {row['blocker_pid']}, {row['database']})"

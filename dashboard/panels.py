@@ -196,5 +196,5 @@ def _newest(freshness: pl.DataFrame, scene: Scene) -> list[str]:
 def share_column(label: str, help_: str = "") -> Any:
     """A table's column of shares, as bars."""
     return st.column_config.ProgressColumn(
-        label, format="percent", min_value=0, max_value=1, width=110, help=help_ or None
+        label, format="percent", min_value=0, max_value=1, width=100, help=help_ or None
     )

@@ -14,8 +14,7 @@ from dashboard import controls, data, panels
 from dashboard import format as fmt
 from dashboard.controls import Scene
 from dashboard.lock_parts import one_line
-from dashboard.query_table import name_of, query_of
-from dashboard.window import Window
+from dashboard.query_table import name_of, open_shape, query_of
 
 HALF, TYPED = "half", "typed"
 SPANS: Mapping[str, timedelta] = MappingProxyType({"1h": timedelta(hours=1), "24h": timedelta(hours=24)})
@@ -23,8 +22,13 @@ WORDS: Mapping[str, str] = MappingProxyType(
     {HALF: "Middle of the window", "1h": "1 h ago", "24h": "24 h ago", TYPED: "Typed"}
 )
 FORM = "%Y%m%dT%H%M%SZ"
+NONE_NEW = (
+    "No query was called for the first time since then (those of the first ten minutes of a database's watch "
+    "are new only to us)."
+)
 MOST_ROWS = 200
-LONGEST = timedelta(days=400)
+LONGEST = timedelta(days=200)
+SHORTEST = timedelta(seconds=10)
 
 
 def middle(scene: Scene) -> datetime:
@@ -42,14 +46,17 @@ def moment(scene: Scene) -> tuple[str, datetime]:
         typed = datetime.strptime(asked, FORM).replace(tzinfo=UTC)
     except ValueError:
         return HALF, middle(scene)
-    usable = scene.past.end - LONGEST < typed < scene.past.end
+    usable = LONGEST > scene.past.end - typed > SHORTEST
     return (TYPED, typed) if usable else (HALF, middle(scene))
 
 
-def window(scene: Scene) -> Window:
-    """The window in which to look for changes: from before the moment until now."""
+def asked(scene: Scene, target: str) -> data.Question:
+    """What changed at the moment, over the window and at least as long before the moment as since then."""
     _, at = moment(scene)
-    return replace(scene.past, start=min(scene.past.start, at - (scene.past.end - at)))
+    past = scene.past
+    start = min(past.start, at - (past.end - at))
+    wide = replace(past, start=start)
+    return data.question("query_changes", wide, target=[target], since=at)
 
 
 def choose(scene: Scene) -> None:
@@ -108,7 +115,10 @@ def show(scene: Scene, answer: data.Answer) -> None:
         st.columns(2),
         ("new", "vanished"),
         ("New", "Vanished"),
-        ("No query was called for the first time since then.", "Every query called before was called since."),
+        (
+            NONE_NEW,
+            "No query that was called often enough before has stayed away since.",
+        ),
         strict=True,
     ):
         with column:
@@ -141,7 +151,7 @@ def _table(scene: Scene, rows: pl.DataFrame, kind: str) -> None:
         hide_index=True,
         height="content" if len(listed) <= 8 else 320,
         alt=f"{kind.capitalize()} queries",
-        on_select=lambda: _open(key, names),
+        on_select=lambda: open_shape(key, names),
         selection_mode="single-row",
         column_config={
             "query": kinds.TextColumn("Query", pinned=True, width=240),
@@ -151,9 +161,3 @@ def _table(scene: Scene, rows: pl.DataFrame, kind: str) -> None:
             "total": kinds.TextColumn("Total", alignment="right"),
         },
     )
-
-
-def _open(key: str, names: list[str]) -> None:
-    chosen = st.session_state[key]["selection"]["rows"]
-    if chosen:
-        controls.remember("shape", names[chosen[0]])

@@ -22,11 +22,11 @@ CATEGORY_COLOUR: Mapping[str, int] = MappingProxyType(
 
 STRIPS: Sequence[tuple[str, str, Callable[[float | None], str]]] = (
     ("calls_per_s", "calls/s", fmt.number),
-    ("mean_ms", "mean", fmt.duration_ms),
+    ("mean_ms", "mean, ms", fmt.duration_ms),
     ("load", "load", fmt.number),
-    ("io_ms_per_s", "I/O ms/s", fmt.number),
+    ("reads_per_s", "reads/s", fmt.number),
 )
-"""Column, words and form of what a query's detail draws, one strip each."""
+"""Column, words and form of what a query's detail draws, one strip each; reads are of blocks."""
 
 
 def load(stage: Stage, rows: pl.DataFrame) -> go.Figure:
@@ -54,6 +54,7 @@ def load(stage: Stage, rows: pl.DataFrame) -> go.Figure:
             )
         )
     drawn.update_layout(barmode="stack", showlegend=True)
+    drawn.update_yaxes(exponentformat="none")
     return drawn
 
 
@@ -61,11 +62,8 @@ def bracket(stage: Stage, rows: pl.DataFrame, objective_ms: float | None) -> go.
     """Between what the p95 of the query time lay, and the objective."""
     drawn = figure(stage, height=LOAD_HEIGHT)
     ink = stage.palette
-    known = rows.filter(pl.col("p95_high_ms").is_not_null() | pl.col("p95_low_ms").is_not_null()).sort(
-        "bucket_at"
-    )
-    known = known.with_columns(pl.col("p95_low_ms").fill_null(0.0))
-    texts = [f"{fmt.duration_ms(value)}" for value in known["p95_low_ms"]]
+    known = rows.filter(pl.col("p95_high_ms").is_not_null()).sort("bucket_at")
+    texts = [fmt.duration_ms(value) for value in known["p95_low_ms"]]
     drawn.add_trace(line(stage, known, "p95_low_ms", "at least", ink.primary, texts, width=1, dash="dot"))
     texts = [fmt.duration_ms(value) for value in known["p95_high_ms"]]
     drawn.add_trace(
@@ -87,18 +85,17 @@ def bracket(stage: Stage, rows: pl.DataFrame, objective_ms: float | None) -> go.
     return drawn
 
 
-def per_second(rows: pl.DataFrame | None) -> pl.DataFrame | None:
-    """A query's trend with its calls and its time in I/O for each second."""
-    if rows is None:
-        return None
-    return rows.with_columns(
-        calls_per_s=pl.col("calls") / pl.col("bucket_s"), io_ms_per_s=pl.col("io_ms") / pl.col("bucket_s")
+def _rates(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with calls and blocks per second."""
+    return rows.sort("bucket_at").with_columns(
+        calls_per_s=pl.col("calls") / pl.col("bucket_s"),
+        reads_per_s=pl.col("blocks_read") / pl.col("bucket_s"),
     )
 
 
-def strips(stage: Stage, rows: pl.DataFrame | None, previous: pl.DataFrame | None = None) -> go.Figure:
+def strips(stage: Stage, rows: pl.DataFrame, previous: pl.DataFrame | None = None) -> go.Figure:
     """A query's calls, mean, load and I/O over time, one below the other."""
-    assert rows is not None
+    rows = _rates(rows)
     shown = [strip for strip in STRIPS if rows[strip[0]].is_not_null().any()]
     base = figure(stage, legend=False)
     drawn = make_subplots(rows=len(shown), cols=1, shared_xaxes=True, vertical_spacing=0.05)
@@ -110,7 +107,7 @@ def strips(stage: Stage, rows: pl.DataFrame | None, previous: pl.DataFrame | Non
     ink = stage.palette
     for position, (column, words, told) in enumerate(shown, 1):
         if previous is not None and not previous.is_empty():
-            moved = previous.with_columns(pl.col("bucket_at") + stage.window.span)
+            moved = _rates(previous).with_columns(pl.col("bucket_at") + stage.window.span)
             texts = [told(value) for value in moved[column]]
             trace = line(stage, moved, column, f"{words} previous", ink.muted, texts, dash="dash", width=1.2)
             drawn.add_trace(trace, row=position, col=1)

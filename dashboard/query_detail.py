@@ -113,6 +113,6 @@ def _trend(scene: Scene, answers: page.Answers) -> None:
     if rows is None or rows.is_empty():
         return
     before = page.frame(answers.get("shape_trend_before"))
-    drawn = query_charts.strips(scene.stage, query_charts.per_second(rows), query_charts.per_second(before))
+    drawn = query_charts.strips(scene.stage, rows, before)
     controls.chart(scene, drawn, "query_trend", "Calls, mean time, load and I/O of the query over time")
     panels.note("Load: calls running at the same time, on average. Drag to zoom; Back undoes.")

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
+import streamlit as st
 
-from dashboard import data, page
 from dashboard import format as fmt
+from dashboard import panels
 from dashboard.panels import Card
 
 Row = Mapping[str, Any]
+DEFAULT_OBJECTIVE_MS = 100.0
 
-VERDICTS: Mapping[str, str] = {
-    "pass": "pass",
-    "fail": "fail",
-    "undetermined": "undetermined",
-    "no_data": "no data",
-}
-"""How a verdict is called on a page."""
+VERDICT_STATE: Mapping[str, str] = MappingProxyType(
+    {"pass": "ok", "fail": "critical", "undetermined": "warning", "no_data": "unknown"}
+)
+"""The colour of each verdict."""
 
-SOURCES: Mapping[str, str] = {
-    "statistics": "a bracket from the sums of the server's statistics",
-    "activity": "looking at running queries",
-    "server_histogram": "the server's own histogram",
-}
-"""How a source is called on a page."""
+SOURCES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "postgres": {"statistics": "pg_stat_statements", "activity": "pg_stat_activity"},
+        "mysql": {"statistics": "statement digests", "server_histogram": "the server's histogram"},
+    }
+)
+"""What each engine calls the sources."""
+
+ADVICE = (
+    "Counts, sums and squares alone only bound a percentile. Set `sample_activity_ms = 40` to see how long "
+    "the slow ones take."
+)
 
 
 def interval(low: float | None, high: float | None) -> str:
     """Milliseconds between which the truth lies: `100 to 120 ms`, `< 12 ms`, `> 3 s`, or a dash."""
     if low is None and high is None:
         return fmt.NOTHING
-    if not low:
-        return f"< {fmt.duration_ms(high)}"
     if high is None:
         return fmt.duration_ms(low, above=True)
+    if not low:
+        return f"< {fmt.duration_ms(high)}"
     begin, end = fmt.duration_ms(low), fmt.duration_ms(high)
     if begin == end:
         return f"about {end}"
@@ -44,44 +50,68 @@ def interval(low: float | None, high: float | None) -> str:
     return f"{begin.split()[0]} to {end}" if same_unit else f"{begin} to {end}"
 
 
-def best(answer: data.Answer | None) -> Row | None:
-    """The row of the best source; None where nothing was answered."""
-    rows = page.frame(answer)
+def best(rows: pl.DataFrame | None) -> Row | None:
+    """The row of the source that stands for the calls; None where there is no answer."""
     if rows is None or rows.is_empty():
         return None
-    return rows.filter(pl.col("is_best")).row(0, named=True)
+    own = rows.filter(pl.col("is_best"))
+    return own.row(0, named=True) if len(own) else None
 
 
-def rows_of(answers: page.Answers) -> Sequence[Row | None]:
-    """The best row of the window, and of the one before."""
-    return best(answers.get("latency")), best(answers.get("latency_before"))
+def verdict_words(row: Row) -> str:
+    """`no data` for `no_data`, the others as they are."""
+    return str(row["verdict"]).replace("_", " ")
 
 
-def source(row: Row) -> str:
-    """Where a row's interval comes from, and on how many calls it stands."""
-    told = SOURCES.get(row["method"], "")
-    pause = f", at most {fmt.duration_ms(row['gap_ms'])} apart" if row["gap_ms"] else ""
-    return f"{told}{pause}, n = {fmt.count(row['n'])} calls"
+def source_words(row: Row, engine: str) -> str:
+    """`pg_stat_activity every 43 ms, n = 12,345`: where the interval comes from, and its calls."""
+    if row["method"] is None:
+        return "no call of a query was counted"
+    looks = f" at most {fmt.duration_ms(row['gap_ms'])} apart" if row["gap_ms"] is not None else ""
+    bracket = "bracket from " if row["method"] == "statistics" else ""
+    return f"{bracket}{named(row, engine)}{looks}, n = {fmt.count(row['n'])}"
 
 
-def latency_card(row: Row | None, before: Row | None, *, compare: bool) -> Card:
-    """The interval with its verdict; the source and n in its help."""
-    if row is None or row["verdict"] == "no_data":
-        return Card(
-            "Query time p95", "no data", help="No call that reads or writes was counted in this window."
-        )
-    past = before if before is not None and before["verdict"] != "no_data" else None
-    beside = f"previous {interval(past['p95_low_ms'], past['p95_high_ms'])}" if past else "nothing before"
+def named(row: Row, engine: str) -> str:
+    """What an engine calls a source."""
+    return SOURCES.get(engine, {}).get(row["method"], str(row["method"]).replace("_", " "))
+
+
+def card(engine: str, row: Row | None, trend: pl.DataFrame | None, objective_ms: float) -> Card:
+    """The interval with its verdict, source and n; the line is its upper end."""
+    if row is None or row["method"] is None:
+        return Card("Query p95 · no data", fmt.NOTHING, compared="no call was counted")
+    line: list[float] = []
+    if trend is not None:
+        own = trend.filter(pl.col("method") == row["method"]).sort("bucket_at")
+        line = own["p95_high_ms"].drop_nulls().to_list()
     return Card(
-        f"Query time p95 · {VERDICTS[row['verdict']]}",
+        f"Query p95 · {verdict_words(row)}",
         interval(row["p95_low_ms"], row["p95_high_ms"]),
-        0.0 if compare else None,
-        compared=beside if compare else "",
-        help=f"From {source(row)}. Objective: below {fmt.duration_ms(row['objective_ms'])}. The truth lies "
-        "within the interval; the verdict is undetermined where the objective does too.",
+        compared=f"{named(row, engine)}, n = {fmt.count(row['n'])}",
+        trend=line,
+        help=f"From {source_words(row, engine)}. It is the time that 95 % of the reads and writes stay "
+        f"below, held against the objective of {fmt.duration_ms(objective_ms)} (`objective_ms`): it passes "
+        "only when the whole interval lies below.",
     )
 
 
-def note(row: Row | None) -> str:
-    """The source under a chart; empty where there is none."""
-    return "" if row is None or row["verdict"] == "no_data" else f"From {source(row)}."
+def before_words(row: Row | None) -> str:
+    """What the window before says, for a comparison."""
+    if row is None or row["method"] is None:
+        return "Nothing was counted in the window before."
+    told = interval(row["p95_low_ms"], row["p95_high_ms"])
+    return f"In the window before: {told} ({verdict_words(row)}, n = {fmt.count(row['n'])})."
+
+
+def sources(engine: str, rows: pl.DataFrame) -> None:
+    """Every source with its interval, verdict and n; the one that counts comes first."""
+    known = rows.filter(pl.col("method").is_not_null()).sort("is_best", descending=True).to_dicts()
+    for row in known:
+        words = verdict_words(row)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            panels.badge(words, VERDICT_STATE.get(row["verdict"], "unknown"))
+            told = interval(row["p95_low_ms"], row["p95_high_ms"])
+            st.markdown(f"**{fmt.plain(told)}** · {fmt.plain(source_words(row, engine))}")
+    if engine == "postgres" and known and all(row["method"] == "statistics" for row in known):
+        panels.note(ADVICE)

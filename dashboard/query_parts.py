@@ -1,4 +1,4 @@
-"""What a database was asked, on its page: load, query time, slow queries, changes and patterns."""
+"""What was asked of a database: load, p95, slow queries, what changed, and what they do."""
 
 from __future__ import annotations
 
@@ -25,34 +25,37 @@ from dashboard import format as fmt
 from dashboard.controls import Scene
 from dashboard.data import question
 
-OBJECTIVE_MS = 100.0
-"""Where this machine's configuration does not know the database."""
+P95_BUCKETS = 60
+"""Buckets of the p95 over time: each is bounded for itself, which costs more than a sum."""
+
+MARKED = {
+    "statements_resets_total": "reset",
+    "statistics_resets_total": "reset",
+    "statements_evictions_total": "evicted",
+}
+"""Counts of what happened to the statistics themselves, and the word on a chart."""
 
 
 def objective_ms(target: str) -> float:
-    """The query time that 95 % of the calls should stay below."""
+    """The objective of a database's query time."""
     own = database_parts.configured().get(target)
-    return own.objective_ms if own else OBJECTIVE_MS
+    return float(own.objective_ms) if own else query_latency.DEFAULT_OBJECTIVE_MS
 
 
-def questions(scene: Scene, engine: str, target: str) -> dict[str, data.Question]:
-    """Everything about queries; nothing for servers that tell of none."""
-    if engine == "redis":
-        return {}
+def questions(scene: Scene, target: str) -> dict[str, data.Question]:
+    """What is asked about the queries of one database."""
     window, one = scene.window, {"target": [target]}
     judged = {**one, "objective_ms": objective_ms(target)}
     asked = {
+        "latency": question("query_latency", window, **judged),
+        "latency_trend": question("query_latency_trend", window, buckets=P95_BUCKETS, **judged),
+        "load": question("query_load", window, buckets=scene.buckets, **one),
         "slow": question(
             "slow_queries", window, by=query_table.chosen_by(), limit=query_table.MOST_SHAPES, **one
         ),
-        "load": question("query_load", window, buckets=scene.buckets, **one),
-        "changes": question(
-            "query_changes", query_changes.window(scene), since=query_changes.moment(scene)[1], **one
-        ),
+        "changes": query_changes.asked(scene, target),
         "patterns": question("query_patterns", window, **one),
         "suspects": question("query_suspects", window, **one),
-        "latency": question("query_latency", window, **judged),
-        "latency_trend": question("query_latency_trend", window, buckets=60, **judged),
         **query_detail.asked(scene, target),
     }
     if scene.previous is not None:
@@ -60,22 +63,40 @@ def questions(scene: Scene, engine: str, target: str) -> dict[str, data.Question
     return asked
 
 
-def show(scene: Scene, answers: page.Answers, trend: pl.DataFrame | None) -> None:
-    """Load and query time, the slow queries with the chosen one, then what changed and what stands out."""
-    load, slow = panels.rows(answers["load"], "Load"), panels.rows(answers["slow"], "Slow queries")
-    if load is None or slow is None:
+def shown_trends(scene: Scene, target: str, slow: pl.DataFrame | None) -> pl.DataFrame | None:
+    """The small trends of the queries in the table: asked once these are known."""
+    if slow is None or slow.is_empty():
+        return None
+    shapes = slow.head(query_table.MOST_SHAPES)["shape"].unique().sort().to_list()
+    asked = question(
+        "query_trend", scene.window, target=[target], shape=shapes, buckets=query_table.TREND_BUCKETS
+    )
+    return page.frame(data.ask({"trends": asked})["trends"])
+
+
+def marks(trend: pl.DataFrame | None) -> list[tuple[datetime, str]]:
+    """When statistics were reset or statements evicted."""
+    if trend is None:
+        return []
+    rows = trend.filter(pl.col("metric").is_in(list(MARKED)) & (pl.col("sum") > 0)).sort("bucket_at")
+    return [(at, MARKED[metric]) for at, metric in rows.select("bucket_at", "metric").iter_rows()]
+
+
+def show(
+    scene: Scene, answers: page.Answers, engine: str, target: str, found: list[tuple[datetime, str]]
+) -> None:
+    """Load and p95 side by side, then the slow queries and what changed."""
+    load = panels.rows(answers["load"], "Load by class")
+    if load is not None and load.is_empty():
+        _no_statistics(answers)
         return
-    if load.is_empty():
-        _none()
-        return
-    _over_time(scene, answers, load, trend)
+    left, right = st.columns(2)
+    with left.container(border=True, height="stretch"):
+        _load(scene, load, found)
+    with right.container(border=True, height="stretch"):
+        _p95(scene, answers, engine, target)
     with st.container(border=True):
-        st.header("Slow queries", anchor=False)
-        query_table.choose_by()
-        names = [query_table.parted(query_table.name_of(row))[0] for row in slow.to_dicts()]
-        query_table.show(scene, slow, _trends(scene, slow, names))
-        query_table.partial_note(slow)
-        query_detail.show(scene, answers)
+        _slow(scene, answers, target)
     with st.container(border=True):
         query_changes.show(scene, answers["changes"])
     left, right = st.columns(2)
@@ -85,63 +106,70 @@ def show(scene: Scene, answers: page.Answers, trend: pl.DataFrame | None) -> Non
         query_patterns.suspects(answers["suspects"])
 
 
-def _none() -> None:
+def _no_statistics(answers: page.Answers) -> None:
+    """Why no query can be shown."""
+    states = page.frame(answers["states"])
+    own = pl.DataFrame() if states is None else states.filter(pl.col("part") == "statements")
     with st.container(border=True):
         st.header("No query statistics in this window", anchor=False)
-        st.markdown(
-            "The first sample only sets the mark from which calls are counted; the next one tells. If none "
-            "come, the state of `statements` above says why."
-        )
+        if len(own) and own["state"][0] == "ok":
+            st.markdown(
+                "The first look is only a baseline: statistics are what changed between two looks, so the "
+                "first are here one interval later. A server that nobody asks has none either."
+            )
+        else:
+            st.markdown("What stands above about its statements tells why; other numbers are below.")
 
 
-def _over_time(scene: Scene, answers: page.Answers, load: pl.DataFrame, trend: pl.DataFrame | None) -> None:
-    left, right = st.columns(2)
-    with left.container(border=True, height="stretch"):
-        st.header("Load by class", anchor=False)
-        drawn = query_charts.load(scene.stage, load)
-        database_charts.mark(drawn, scene.stage, _marks(trend))
-        controls.chart(scene, drawn, "db_load", "Calls running at once, by what they do")
-        panels.note("How many calls ran at once, on average." + _marks_note(scene, trend))
-    with right.container(border=True, height="stretch"):
-        st.header("Query time p95", anchor=False)
-        told = panels.rows(answers["latency_trend"], "Query time p95")
-        best = query_latency.rows_of(answers)[0]
-        if told is None or best is None or best["verdict"] == "no_data":
-            panels.note("No call that reads or writes was counted in this window.")
-            return
-        own = told.filter(pl.col("method") == best["method"])
-        drawn = query_charts.bracket(scene.stage, own, best["objective_ms"])
-        controls.chart(scene, drawn, "db_p95", "Between what the p95 of the query time lay")
-        panels.note(f"The truth lies within the band. {query_latency.note(best)}")
+def _load(scene: Scene, load: pl.DataFrame | None, found: list[tuple[datetime, str]]) -> None:
+    st.header("Queries running, by class", anchor=False)
+    if load is None:
+        return
+    drawn = query_charts.load(scene.stage, load)
+    database_charts.mark(drawn, scene.stage, found)
+    controls.chart(scene, drawn, "query_load", "Queries running on average, by class, over time")
+    panels.note(f"How many ran at the same time on average. {_told(scene, found)}")
 
 
-def _marks(trend: pl.DataFrame | None) -> list[tuple[datetime, str]]:
-    """When the statistics were reset, and when statements were evicted from them."""
-    if trend is None:
-        return []
-    words = dict(zip(database_charts.MARKS, ("reset", "evicted"), strict=True))
-    found = trend.filter(pl.col("metric").is_in(database_charts.MARKS) & (pl.col("max") > 0))
-    told = found.sort("bucket_at").select("bucket_at", "metric")
-    return [(at, words[metric]) for at, metric in told.iter_rows()]
+def _told(scene: Scene, found: list[tuple[datetime, str]]) -> str:
+    """`Statistics were reset at 14:03:00.`, and the same of evictions."""
+    texts = []
+    for word, sentence in (("reset", "Statistics were reset"), ("evicted", "Statements were evicted")):
+        times = [fmt.time_of(at, scene.now, scene.zone) for at, told in found if told == word]
+        if times:
+            rest = f" and {len(times) - 3} times before" if len(times) > 3 else ""
+            texts.append(f"{sentence} at {', '.join(times[-3:])}{rest}: numbers there are too low.")
+    return " ".join(texts)
 
 
-def _marks_note(scene: Scene, trend: pl.DataFrame | None) -> str:
-    resets = [at for at, word in _marks(trend) if word == "reset"]
-    if not resets:
-        return ""
-    when = ", ".join(fmt.time_of(at, scene.now, scene.zone) for at in resets[-3:])
-    return f" Statistics were reset at {when}: the true numbers there are higher."
+def _p95(scene: Scene, answers: page.Answers, engine: str, target: str) -> None:
+    objective = objective_ms(target)
+    st.header("Query time p95", anchor=False)
+    rows = panels.rows(answers["latency_trend"], "Query time over time")
+    if rows is not None:
+        known = rows.filter(pl.col("is_best") & pl.col("method").is_not_null())
+        if known.is_empty():
+            panels.note("No call of a query was counted in this window.")
+        else:
+            drawn = query_charts.bracket(scene.stage, known, objective)
+            controls.chart(scene, drawn, "query_p95", "Between what the query time p95 lay over time")
+            panels.note(
+                f"The truth lies in the band; dashed: the objective, {fmt.duration_ms(objective)}. "
+                "Over the whole window:"
+            )
+    whole = page.frame(answers["latency"])
+    if whole is not None:
+        query_latency.sources(engine, whole)
+    if scene.previous is not None:
+        panels.note(query_latency.before_words(query_latency.best(page.frame(answers["latency_before"]))))
 
 
-def _trends(scene: Scene, slow: pl.DataFrame, shapes: list[str]) -> pl.DataFrame | None:
-    """Load over time of the listed queries, one question for all."""
-    if not shapes:
-        return None
-    asked = question(
-        "query_trend",
-        scene.window,
-        target=slow["target"].unique().to_list(),
-        shape=sorted(set(shapes)),
-        buckets=query_table.TREND_BUCKETS,
-    )
-    return page.frame(data.ask({"trends": asked})["trends"])
+def _slow(scene: Scene, answers: page.Answers, target: str) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.header("Slow queries", anchor=False, width="content")
+        query_table.choose_by()
+    rows = panels.rows(answers["slow"], "Slow queries")
+    if rows is not None and len(rows):
+        query_table.show(scene, rows, shown_trends(scene, target, rows))
+        query_table.partial_note(rows)
+        query_detail.show(scene, answers)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
 import streamlit as st
 
-from dashboard import data, panels
+from dashboard import controls, data, panels
 from dashboard import format as fmt
 from dashboard.lock_parts import one_line
-from dashboard.query_table import query_of
+from dashboard.query_table import name_of, open_shape, query_of
 
 MOST_SUSPECTS = 10
 
@@ -51,9 +54,9 @@ def classes(answer: data.Answer) -> None:
 
 
 def suspects(answer: data.Answer) -> None:
-    """Queries there is a reason to look at, each with the number that speaks for it."""
+    """Queries worth a look, each with the number that speaks for it."""
     st.header("Worth a look", anchor=False)
-    rows = panels.rows(answer, "Queries worth a look")
+    rows = panels.rows(answer, "Suspects")
     if rows is None:
         return
     if rows.is_empty():
@@ -63,25 +66,38 @@ def suspects(answer: data.Answer) -> None:
         )
         return
     listed = rows.head(MOST_SUSPECTS).to_dicts()
-    shown = pl.DataFrame(
-        {
-            "query": [one_line(query_of(row), 300) for row in listed],
-            "reason": [row["reason"] for row in listed],
-            "evidence": [f"{fmt.number(row['value'])} {row['unit']}" for row in listed],
-            "total": [fmt.duration_ms(row["total_ms"]) for row in listed],
-        }
-    )
+    names = [name_of(row) for row in listed]
+    key = f"suspects_{controls.parameter('shape') or ''}"
     kinds = st.column_config
     st.dataframe(
-        shown,
-        key="suspects",
+        pl.DataFrame(
+            {
+                "query": [one_line(query_of(row), 300) for row in listed],
+                "why": [row["reason"] for row in listed],
+                "evidence": [_evidence(row) for row in listed],
+                "calls": [fmt.count(row["calls"]) for row in listed],
+                "total": [fmt.duration_ms(row["total_ms"]) for row in listed],
+            }
+        ),
+        key=key,
         hide_index=True,
         height="content",
         alt="Queries worth a look",
+        on_select=lambda: open_shape(key, names),
+        selection_mode="single-row",
         column_config={
-            "query": kinds.TextColumn("Query", pinned=True, width=220),
-            "reason": kinds.TextColumn("Why"),
+            "query": kinds.TextColumn("Query", pinned=True, width=180),
+            "why": kinds.TextColumn("Why"),
             "evidence": kinds.TextColumn("Evidence", alignment="right"),
-            "total": kinds.TextColumn("Total time", alignment="right"),
+            "calls": kinds.TextColumn("Calls", alignment="right"),
+            "total": kinds.TextColumn("Total", alignment="right"),
         },
     )
+    if len(rows) > MOST_SUSPECTS:
+        panels.note(f"The {MOST_SUSPECTS} with most time of {len(rows)} are shown.")
+
+
+def _evidence(row: Mapping[str, Any]) -> str:
+    """`2,300 blocks (from 1,000)`."""
+    told = fmt.ratio if row["unit"] == "of calls" else fmt.number
+    return f"{told(row['value'])} {row['unit']} (from {told(row['threshold'])})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from zlib import crc32
 
 import polars as pl
 import streamlit as st
@@ -28,7 +29,8 @@ BY = {
 DEFAULT_BY = "total"
 MOST_SHAPES = 25
 TREND_BUCKETS = 30
-NUMBER_WIDTH, QUERY_WIDTH = 76, 300
+LEAST_POINTS = 3
+NUMBER_WIDTH, QUERY_WIDTH = 66, 230
 
 
 def chosen_by() -> str:
@@ -72,12 +74,12 @@ def show(scene: Scene, rows: pl.DataFrame, trends: pl.DataFrame | None) -> None:
     listed = rows.head(MOST_SHAPES).to_dicts()
     names = [name_of(row) for row in listed]
     asked = controls.parameter("shape") or ""
-    lists = _trends(trends)
+    lists = _trends(scene, trends)
     shown = _cells(scene, listed, lists)
     if rows["database"].n_unique() == 1:
         shown = shown.drop("database")
-    empty = [name for name in ("io", "hit") if (shown[name] == fmt.NOTHING).all()]
-    key = f"slow_{abs(hash((chosen_by(), asked, tuple(names))))}"
+    empty = [name for name in ("read", "io", "hit") if (shown[name] == fmt.NOTHING).all()]
+    key = f"slow_{crc32(repr((chosen_by(), asked, names)).encode())}"
     st.dataframe(
         shown.drop(empty),
         key=key,
@@ -96,6 +98,13 @@ def _take_shape(key: str, names: list[str]) -> None:
     controls.remember("shape", names[chosen[0]] if chosen else None)
 
 
+def open_shape(key: str, names: list[str]) -> None:
+    """Put the shape of the selected row of another table into the address."""
+    chosen = st.session_state[key]["selection"]["rows"]
+    if chosen:
+        controls.remember("shape", names[chosen[0]])
+
+
 def _cells(scene: Scene, listed: list[dict[str, Any]], lists: Mapping[str, list[float]]) -> pl.DataFrame:
     def texts(name: str, told: Any) -> pl.Series:
         return pl.Series(name, [told(row) for row in listed], dtype=pl.String)
@@ -112,8 +121,9 @@ def _cells(scene: Scene, listed: list[dict[str, Any]], lists: Mapping[str, list[
             texts("mean", lambda row: fmt.duration_ms(row["mean_ms"])),
             texts("max", longest),
             texts("rows", lambda row: fmt.number(row["rows_per_call"])),
-            texts("io", lambda row: fmt.duration_ms(row["io_ms"])),
-            texts("hit", lambda row: fmt.ratio(row["hit_ratio"])),
+            texts("read", lambda row: fmt.count(row["blocks_read"])),
+            texts("io", lambda row: fmt.duration_ms(row["io_ms"]) if row["io_ms"] else fmt.NOTHING),
+            texts("hit", lambda row: fmt.precise_ratio(row["hit_ratio"])),
             texts("first", lambda row: fmt.time_of(row["first_seen_at"], scene.now, scene.zone)),
             texts("last", lambda row: fmt.time_of(row["last_seen_at"], scene.now, scene.zone)),
         ]
@@ -129,8 +139,7 @@ def longest(row: Row) -> str:
     """`320 ms` where the longest call is known, `≤ 320 ms` where only a ceiling is."""
     if row["max_ms"] is None:
         return fmt.NOTHING
-    told = fmt.duration_ms(row["max_ms"])
-    return told if row["max_is_known"] else f"≤ {told}"
+    return f"{'' if row['max_is_known'] else '≤ '}{fmt.duration_ms(row['max_ms'])}"
 
 
 def _columns() -> Any:
@@ -142,36 +151,40 @@ def _columns() -> Any:
     return {
         "query": kinds.TextColumn("Query", pinned=True, width=QUERY_WIDTH),
         "database": kinds.TextColumn("Database", width=NUMBER_WIDTH),
-        "category": kinds.TextColumn("Class", width=NUMBER_WIDTH),
-        "share": kinds.ProgressColumn(
-            "Share of load",
-            format="percent",
-            min_value=0,
-            max_value=1,
-            width=110,
-            help="Of the time all statements of this server took in the window.",
+        "category": kinds.TextColumn("Class", width=58),
+        "share": panels.share_column("Share of load", "Of the time all statements took."),
+        "trend": kinds.AreaChartColumn(
+            "Load", y_min=0, width=60, help="Time its calls took, over the window."
         ),
-        "trend": kinds.AreaChartColumn("Load trend", y_min=0, width=NUMBER_WIDTH),
-        "total": number("Total"),
+        "total": number("Total", width=80),
         "calls": number("Calls"),
         "mean": number("Mean"),
         "max": number("Max", "≤: no call took longer; how long the longest took is not known."),
         "rows": number("Rows/call"),
-        "io": number("I/O", "Time spent reading and writing blocks, where the server measures it."),
+        "read": number("Blocks read", "From disk or the operating system's cache, beyond the server's own."),
+        "io": number("I/O time", "Spent reading and writing blocks, where the server measures it."),
         "hit": number("Cache hit"),
-        "first": number("First seen", width=90),
-        "last": number("Last seen", width=90),
+        "first": number("First seen"),
+        "last": number("Last seen"),
     }
 
 
-def _trends(trends: pl.DataFrame | None) -> dict[str, list[float]]:
+def _trends(scene: Scene, trends: pl.DataFrame | None) -> dict[str, list[float]]:
     if trends is None or trends.is_empty():
         return {}
-    lists = trends.sort("bucket_at").group_by("shape", "database").agg(pl.col("total_ms"))
-    return {
-        name_of({"shape": shape, "database": database}): values
-        for shape, database, values in lists.iter_rows()
-    }
+    # Cut at the window's ends, the outer buckets hold too little; it would look like a fall.
+    whole = trends.filter(
+        (pl.col("bucket_at") >= scene.window.start)
+        & (pl.col("bucket_at") + pl.duration(seconds=pl.col("bucket_s")) <= scene.past.end)
+    )
+    trends = trends if whole["bucket_at"].n_unique() < LEAST_POINTS else whole
+    # A query that was not called in a bucket in which others were took no time there.
+    times = trends.select("bucket_at").unique().sort("bucket_at")
+    lists = {}
+    for (shape, database), own in trends.partition_by("shape", "database", as_dict=True).items():
+        told = times.join(own, on="bucket_at", how="left", maintain_order="left")["total_ms"].fill_null(0.0)
+        lists[name_of({"shape": shape, "database": database})] = told.to_list()
+    return lists
 
 
 def partial_note(rows: pl.DataFrame) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 import streamlit as st
 
@@ -25,8 +23,7 @@ from dashboard.axes import gaps_of
 from dashboard.controls import Scene
 from dashboard.data import question
 from dashboard.database_advice import engine_family
-
-Known = dict[str, Any]
+from dashboard.database_numbers import whole_server
 
 
 def engine_of(known: data.Answer, target: str) -> str:
@@ -54,11 +51,11 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "now": question("database_now", scene.past, **one),
         "trend": question("database_trend", window, metric=metrics, buckets=scene.buckets, **one),
         "gaps": question("gaps", window),
-        **query_parts.questions(scene, engine, target),
     }
     if engine != "redis":
+        asked |= query_parts.questions(scene, target)
         asked |= {
-            "waits": question("lock_waits", window, **one),
+            "waits": question("lock_waits", lock_parts.reach(scene), **one),
             "blockers": question("blockers", window, **one),
         }
     if before is not None:
@@ -81,26 +78,14 @@ def body(scene: Scene, answers: page.Answers) -> None:
         return
     engine = engine_of(known, target)
     now, waits = panels.rows(answers["now"], "Newest samples"), page.frame(answers.get("waits"))
-    fresh = lock_parts.newest_waits(scene, waits)
+    fresh = lock_parts.newest_waits(waits)
+    database_parts.silence(scene, states)
     database_parts.problems(database_problems.found(scene, states, now, fresh))
     trend = panels.rows(answers["trend"], "Numbers of the server")
     if trend is not None:
-        trend = database_cards.whole_server(trend)
-        before = page.frame(answers.get("before"))
-        panels.cards(
-            database_cards.cards(
-                engine,
-                target,
-                now,
-                trend,
-                None if before is None else database_cards.whole_server(before),
-                query_latency.rows_of(answers),
-                compare=scene.previous is not None,
-            ),
-            most=4,
-        )
+        cards(scene, answers, engine, target, trend)
     if engine != "redis":
-        query_parts.show(scene, answers, trend)
+        query_parts.show(scene, answers, engine, target, query_parts.marks(trend))
     if trend is not None:
         measures(scene, answers, engine, target, trend)
     if engine != "redis":
@@ -108,15 +93,37 @@ def body(scene: Scene, answers: page.Answers) -> None:
     database_tables.show(now)
 
 
+def cards(scene: Scene, answers: page.Answers, engine: str, target: str, trend: pl.DataFrame) -> None:
+    """How the server does, the query time among it."""
+    compare, past = scene.previous is not None, page.frame(answers.get("before"))
+    shown = database_cards.cards(
+        engine,
+        target,
+        page.frame(answers["now"]),
+        whole_server(trend),
+        None if past is None else whole_server(past),
+        compare=compare,
+    )
+    if engine != "redis":
+        told = query_latency.best(page.frame(answers["latency"]))
+        line, limit = page.frame(answers["latency_trend"]), query_parts.objective_ms(target)
+        shown.insert(3, query_latency.card(engine, told, line, limit))
+    panels.cards(shown, most=4)
+
+
 def measures(scene: Scene, answers: page.Answers, engine: str, target: str, trend: pl.DataFrame) -> None:
     """A chart per panel that has samples."""
     gaps = gaps_of(page.frame(answers["gaps"]), [f"database {target}"])
     if trend.filter(pl.col("n") > 0).is_empty():
-        panels.nothing_here(scene, "samples of this database", page.newest_of(answers["databases"], target))
+        panels.nothing_here(
+            scene,
+            "samples of this database",
+            page.newest_of(answers["databases"], target),
+        )
         return
     with st.grid(2, min_column_width=320, gap="small"):
         for panel in database_charts.PANELS[engine]:
-            rows = trend.filter(pl.col("metric").is_in(panel.metrics) & (pl.col("n") > 0))
+            rows = database_charts.rows_of(trend, panel)
             if rows.is_empty():
                 continue
             with st.container(border=True, height="stretch"):

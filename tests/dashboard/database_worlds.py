@@ -121,6 +121,7 @@ def _postgres(at: datetime, step: int) -> list[Row]:
         "lock_waits": (2 if step % 30 == 0 else 0, "1"),
         "deadlocks_total": (1 if step == 100 else 0, "1"),
         "temp_bytes": (0, "bytes"),
+        "activity_gap_max_ms": (43.0, "ms"),
         "statements_shapes": (6, "1"),
         "statements_evictions_total": (12 if step == 90 else 0, "1"),
         "statements_resets_total": (1 if step == 60 else 0, "1"),

@@ -32,10 +32,13 @@ def test_cards_say_where_numbers_come_from(world: World, open_page: Open) -> Non
     cards = {metric.label.partition(" · ")[0]: metric for metric in app.metric}
     assert cards["Connections"].value.endswith("of 57 usable")
     assert "%" in cards["Cache hit ratio"].value
-    p95 = next(metric for metric in app.metric if metric.label.startswith("Query time p95"))
-    assert "n = " in p95.help
-    assert "bracket" in p95.help
-    assert "previous" in p95.proto.delta_description or "nothing before" in p95.proto.delta_description
+    p95 = next(metric for metric in app.metric if metric.label.startswith("Query p95"))
+    assert p95.label.split(" · ")[1] in ("pass", "fail", "undetermined")
+    assert p95.proto.delta_description.startswith("pg_stat_activity, n = ")
+    assert "at most 43 ms apart" in p95.help
+    said = texts(app)
+    assert "bracket from pg" in said.replace("\\", "")
+    assert "In the window before" in said
 
 
 def test_each_engine_has_its_own_panels(world: World, open_page: Open) -> None:
