@@ -8,6 +8,8 @@ from datetime import datetime
 from warehouse.model import DatabaseCondition, DatabaseState, Engine
 
 REPEAT_S = 60.0
+CONNECTION = "connection"
+"""The part without which there are no others."""
 
 
 class Parts:
@@ -25,8 +27,12 @@ class Parts:
         self._said[part] = (state, text)
 
     def rows(self, at: datetime) -> list[DatabaseState]:
-        """What is new, or was told more than a minute ago."""
+        """What is new, or was told more than a minute ago; without a connection only that."""
         present = time.monotonic()
+        connection = self._said.get(CONNECTION)
+        if connection is not None and connection[0] is not DatabaseCondition.OK:
+            self._said = {CONNECTION: connection}
+            self._told = {part: told for part, told in self._told.items() if part == CONNECTION}
         due = {
             part: said
             for part, said in list(self._said.items())

@@ -40,7 +40,7 @@ class Resolver:
         key = (host, port)
         task = self._running.get(key)
         if task is None:
-            task = asyncio.ensure_future(in_thread(partial(_look_up, host, port), f"look up {host}"))
+            task = asyncio.ensure_future(in_thread(partial(look_up, host, port), f"look up {host}"))
             self._running[key] = task
             task.add_done_callback(partial(self._forget, key))
         return await asyncio.shield(task)
@@ -52,7 +52,8 @@ class Resolver:
             task.exception()
 
 
-def _look_up(host: str, port: int) -> list[Address]:
+def look_up(host: str, port: int) -> list[Address]:
+    """The addresses of a name, in the system's order; blocks. Raises socket.gaierror."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:

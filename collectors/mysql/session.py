@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import pymysql
-from pymysql.connections import Connection
-from pymysql.cursors import Cursor, DictCursor
+from pymysql.constants import COMMAND
+from pymysql.cursors import DictCursor
 
-from collectors.cutoff import cut_off
+from collectors.address import Address, read_address
+from collectors.bounded import BoundedSession
+from collectors.names import clean_name
+from collectors.tcp import PlainSocket, TlsSocket
 from collectors.trouble import TroubleError
-from warehouse.errors import ConfigurationError
 from warehouse.model import DatabaseCondition as Condition
 from warehouse.settings import DatabaseSettings
 
 PORT = 3306
-SCHEMES = ("mysql", "mariadb")
+SCHEMES = {"mysql": False, "mariadb": False}
+EXAMPLE = "mysql://user:password@host:3306/database"
+
+MARK = "perfhouse_watch"
+"""The alias in each statement of ours by which its digest is known: digests do not tell whose they are."""
+
+VERSION = "SELECT version() AS perfhouse_watch"
+SHARE_OF_DEADLINE = 0.8
+"""After so much of it the server itself ends a statement of ours."""
+
+MARIADB_BOUND = (
+    "SET SESSION time_zone = '+00:00', SESSION lock_wait_timeout = 1, SESSION max_statement_time = {:.3f}"
+)
+MYSQL_BOUND = (
+    "SET SESSION time_zone = '+00:00', SESSION lock_wait_timeout = 1, SESSION max_execution_time = {}"
+)
+
+NOT_KEPT = (1109, 1146, 1054, 1193)
+"""Numbers of "no such table", "column" and "variable"."""
 
 _BY_NUMBER: Mapping[int, tuple[Condition, str]] = {
     1040: (Condition.FULL, "the server has no connection left"),
@@ -31,6 +49,12 @@ _BY_NUMBER: Mapping[int, tuple[Condition, str]] = {
     1698: (Condition.WRONG_PASSWORD, "the server refuses the user or its password"),
     1130: (Condition.WRONG_PASSWORD, "the server lets nobody in from here"),
     1251: (Condition.WRONG_PASSWORD, "the server wants another way of signing in"),
+    1820: (Condition.WRONG_PASSWORD, "the user's password has expired"),
+    1862: (Condition.WRONG_PASSWORD, "the user's password has expired"),
+    3118: (Condition.WRONG_PASSWORD, "the user is locked"),
+    4151: (Condition.WRONG_PASSWORD, "the user is locked"),
+    1129: (Condition.ERROR, "the server has blocked this host after many failed connections"),
+    3159: (Condition.TLS, "the server lets nobody in without TLS"),
     1049: (Condition.NO_DATABASE, "the server has no database of that name"),
     1142: (Condition.NO_PRIVILEGE, "the user may not read what is measured"),
     1143: (Condition.NO_PRIVILEGE, "the user may not read what is measured"),
@@ -43,119 +67,141 @@ _BY_NUMBER: Mapping[int, tuple[Condition, str]] = {
 }
 """What the numbers of the server's and the client's errors mean; their texts may quote what was sent."""
 
+_LATE = frozenset({1205, 1317, 1969, 3024})
+"""Numbers of "took too long" and "was ended": one statement's trouble, the connection is well."""
+
 Row = tuple[Any, ...]
 
 
-class Session:
-    """A connection that is opened when it is first needed and after it broke."""
+class Session(BoundedSession):
+    """A connection to one MySQL or MariaDB server, which learns whose it is when it is opened."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
+        super().__init__(settings.deadline_s)
         self._settings = settings
-        self._connection: Connection[Cursor] | None = None
+        self._client: _Dialed | None = None
+        self._asked = 0
+        self.version = ""
+        self.connections = 0
+        """How many connections there were: the server counts some things by connection."""
 
-    @contextmanager
-    def bounded(self) -> Iterator[None]:
-        """What is asked within ends at the deadline. Raises TroubleError; the connection is then closed."""
-        with cut_off(self._settings.deadline_s, self._socket) as cutoff:
-            try:
-                self._open()
-                yield
-            except TroubleError:
-                self.close()
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever a stranger's answer does to the client is a state
-                self.close()
-                if cutoff.passed:
-                    raise TroubleError(Condition.TIMEOUT, self._late()) from None
-                raise self._explain(error) from None
+    @property
+    def is_mariadb(self) -> bool:
+        """Whether the server at the other end calls itself so."""
+        return "mariadb" in self.version.lower()
 
-    def rows(self, statement: str) -> list[Row]:
+    @property
+    def asked(self) -> int:
+        """Statements of ours that the server has counted, over all connections."""
+        return self._asked + (self._client.asked if self._client else 0)
+
+    def rows(self, statement: str, parameters: Sequence[object] | None = None) -> list[Row]:
         """The rows of a statement of ours."""
-        assert self._connection is not None
-        with self._connection.cursor() as cursor:
-            cursor.execute(statement)
+        assert self._client is not None
+        with self._client.cursor() as cursor:
+            cursor.execute(statement, parameters)
             return list(cursor.fetchall())
 
     def records(self, statement: str) -> list[dict[str, Any]]:
         """The rows of a statement of ours, by column."""
-        assert self._connection is not None
-        with self._connection.cursor(DictCursor) as cursor:
+        assert self._client is not None
+        with self._client.cursor(DictCursor) as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
 
-    def close(self) -> None:
-        """Give the connection back."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            # A polite goodbye could wait for a dead server.
-            connection._force_close()  # type: ignore[attr-defined]
+    def _address(self) -> Address:
+        address = read_address(self._settings, SCHEMES, PORT, EXAMPLE)
+        if not address.user:
+            raise TroubleError(Condition.ERROR, f"the address is not like {EXAMPLE}")
+        return address
 
-    def _open(self) -> None:
-        if self._connection is not None:
-            return
-        options = _options(self._address(), self._settings.deadline_s)
-        self._connection = pymysql.Connection(**options, defer_connect=True)
-        self._connection.connect()
+    def _join(self, plain: PlainSocket, address: Address) -> None:
+        self._client = client = _Dialed(
+            host=address.host,
+            user=address.user,
+            password=address.password,
+            database=address.database or None,
+            ssl=address.context,
+            autocommit=True,
+            charset="utf8mb4",
+            program_name="perfhouse",
+            read_timeout=self.deadline_s,
+            write_timeout=self.deadline_s,
+            defer_connect=True,
+        )
+        client.meter_tls()
+        client.connect(plain)
+        self.connections += 1
+        self.version = clean_name(str(self.rows(VERSION)[0][0]))
+        late_s = max(0.1, self.deadline_s * SHARE_OF_DEADLINE)
+        bound = MARIADB_BOUND.format(late_s) if self.is_mariadb else MYSQL_BOUND.format(round(late_s * 1000))
+        with suppress(pymysql.Error):  # an old server knows no bound; ours holds all the same
+            self.rows(bound)
 
-    def _address(self) -> str:
-        try:
-            return self._settings.url.reveal()
-        except ConfigurationError as error:
-            raise TroubleError(Condition.ERROR, error.message) from None
+    def _greet(self) -> None:
+        self.rows(VERSION)
 
-    def _socket(self) -> socket.socket | None:
-        return getattr(self._connection, "_sock", None)
+    def _leave(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            self._asked += client.asked
+            client.drop()
 
-    def _late(self) -> str:
-        return f"no whole answer within {self._settings.deadline_s:g} s"
+    def _socket(self) -> PlainSocket | TlsSocket:
+        assert self._client is not None
+        return self._client.socket()
 
     def _explain(self, error: Exception) -> TroubleError:
-        """What an error means, by its number."""
-        number = error.args[0] if isinstance(error, pymysql.Error) and error.args else None
-        if isinstance(number, int) and number in _BY_NUMBER:
+        error = self._origin(error)
+        number = number_of(error)
+        if number in _BY_NUMBER:
             return TroubleError(*_BY_NUMBER[number])
-        told = " ".join(str(part) for part in error.args)
-        if isinstance(error, ssl.SSLError) or "SSL" in told:
-            return TroubleError(Condition.TLS, "the TLS handshake fails")
-        if "timed out" in told:
-            return TroubleError(Condition.TIMEOUT, self._late())
-        if number == 2003:
-            return TroubleError(Condition.DOWN, "nothing listens there, or no way leads there")
-        if isinstance(error, pymysql.OperationalError | pymysql.InterfaceError | OSError):
-            return TroubleError(Condition.DOWN, "the connection broke")
-        return TroubleError(Condition.ERROR, f"the answer cannot be read ({type(error).__name__})")
+        if isinstance(error, pymysql.Error):
+            if "timed out" in " ".join(str(part) for part in error.args):
+                return TroubleError(Condition.TIMEOUT, self._late())
+            if isinstance(error, pymysql.OperationalError | pymysql.InterfaceError):
+                return TroubleError(Condition.DOWN, "the connection broke")
+        return super()._explain(error)
+
+
+class _Dialed(pymysql.Connection):
+    """The client's side of a connection that was made already; counts what it asks."""
+
+    asked = 0
+
+    def meter_tls(self) -> None:
+        """Count what is read through TLS too, which is used wherever the server offers it."""
+        context = getattr(self, "ctx", None)
+        if isinstance(context, ssl.SSLContext):
+            context.sslsocket_class = TlsSocket
+
+    def socket(self) -> PlainSocket | TlsSocket:
+        """What it reads from."""
+        used = self._sock  # type: ignore[attr-defined]
+        assert isinstance(used, PlainSocket | TlsSocket)
+        return used
+
+    def drop(self) -> None:
+        """Close it without a goodbye, which could wait for a dead server."""
+        self._force_close()  # type: ignore[attr-defined]
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self.asked += command == COMMAND.COM_QUERY
+        super()._execute_command(command, sql)  # type: ignore[misc]
+
+
+def number_of(error: Exception) -> int:
+    """The number of a server's or client's error; 0 where it has none."""
+    number = error.args[0] if isinstance(error, pymysql.Error) and error.args else 0
+    return number if isinstance(number, int) else 0
 
 
 def part_of(error: pymysql.Error) -> TroubleError | None:
     """What keeps one part from being measured while the connection is well; None for anything else."""
-    number = error.args[0] if error.args else None
-    known = _BY_NUMBER.get(number) if isinstance(number, int) else None
+    number = number_of(error)
+    if number in _LATE:
+        return TroubleError(Condition.TIMEOUT, "it took too long and was ended")
+    if number in NOT_KEPT:
+        return TroubleError(Condition.NOT_MEASURABLE, "this server does not keep it")
+    known = _BY_NUMBER.get(number)
     return TroubleError(*known) if known and known[0] is Condition.NO_PRIVILEGE else None
-
-
-def _options(address: str, deadline_s: float) -> dict[str, Any]:
-    """How to connect. Raises TroubleError where the address is unusable."""
-    try:
-        parts = urlsplit(address)
-        port = parts.port or PORT
-        asked = parse_qs(parts.query)
-    except ValueError:
-        parts, port, asked = urlsplit(""), PORT, {}
-    if parts.scheme not in SCHEMES or not parts.hostname or not parts.username or set(asked) - {"tls"}:
-        raise TroubleError(
-            Condition.ERROR, "the address is not like mysql://user:password@host:3306/database"
-        )
-    return {
-        "host": parts.hostname,
-        "port": port,
-        "user": unquote(parts.username),
-        "password": unquote(parts.password or ""),
-        "database": unquote(parts.path.lstrip("/")) or None,
-        "ssl": ssl.create_default_context() if asked.get("tls") == ["1"] else None,
-        "autocommit": True,
-        "charset": "utf8mb4",
-        "program_name": "perfhouse",
-        "connect_timeout": max(1, round(deadline_s)),
-        "read_timeout": deadline_s,
-        "write_timeout": deadline_s,
-    }

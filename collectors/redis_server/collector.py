@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +10,7 @@ from collectors.names import clean_name
 from collectors.numbers import Counters, Metrics, Numbers
 from collectors.parts import Parts
 from collectors.record import Row
-from collectors.redis_server.session import Session
+from collectors.redis_server.session import Look, Session
 from collectors.trouble import TroubleError
 from warehouse.model import DatabaseCondition as Condition
 from warehouse.model import Engine, now
@@ -46,10 +47,17 @@ GROWING: Mapping[str, str] = {
 
 COUNTERS = (
     *("keyspace_hits", "keyspace_misses", "total_commands_processed", *GROWING.values()),
-    "total_connections_received",
+    *("total_connections_received", "total_net_input_bytes", "total_net_output_bytes"),
 )
+"""The more of them, the surer it is that one falls when all were set to nothing."""
 
-_KEYSPACE = re.compile(r"keys=(\d+)")
+VERSIONS = (("valkey_version", "Valkey"), ("redis_version", "Redis"))
+
+MOST_DATABASES = 1000
+"""Databases of one server whose keys are told."""
+
+_KEYSPACE = re.compile(r"keys=(\d{1,15})")
+_DATABASE = re.compile(r"db\d{1,9}")
 
 
 class RedisCollector:
@@ -62,48 +70,55 @@ class RedisCollector:
         self._counters = Counters()
         self._run_id: str | None = None
         self._slow: int | None = None
+        self._own_commands = 0
 
     def collect(self) -> Sequence[Row]:
         """Everything at this instant; counters stand on the previous look, so the first has none."""
         at = now()
         numbers = Numbers(self._name, METRICS, at)
+        if not self._session.is_due:
+            return self._parts.rows(at)
         try:
-            ping_ms, info, slow = self._session.look()
+            look = self._session.look()
         except TroubleError as trouble:
             self._parts.say("connection", trouble.condition, trouble.text)
         else:
-            self._parts.say("connection", Condition.OK, f"Redis {info['redis_version']}")
-            numbers.add("ping_ms", ping_ms)
-            self._read_growth(info, slow, numbers)
-            _read_state(info, numbers)
-            self._judge_persistence(info)
-            self._judge_replication(info)
+            self._parts.say("connection", Condition.OK, server_name(look.info))
+            numbers.add("ping_ms", look.ping_ms)
+            self._read_growth(look, numbers)
+            _read_state(look.info, numbers)
+            self._judge_persistence(look.info)
+            self._judge_replication(look.info)
         return [*numbers.samples, *self._parts.rows(at)]
 
     def close(self) -> None:
         """Give the connection back."""
         self._session.close()
 
-    def _read_growth(self, info: Mapping[str, str], slow: int | None, numbers: Numbers) -> None:
+    def _read_growth(self, look: Look, numbers: Numbers) -> None:
         """What happened since the last look. A server that started anew, or forgot, tells nothing of it."""
-        is_same = self._run_id in (None, info.get("run_id"))
-        was_seen = self._run_id is not None
-        self._run_id = info.get("run_id")
-        grown = self._counters.grow({name: float(info[name]) for name in COUNTERS if name in info})
-        slow_before, self._slow = self._slow, slow
+        was_seen, is_same = self._run_id is not None, self._run_id == look.info.get("run_id", "")
+        self._run_id = look.info.get("run_id", "")
+        known = {name: _number(look.info, name) for name in COUNTERS}
+        grown = self._counters.grow({name: value for name, value in known.items() if value is not None})
+        slow_before, self._slow = self._slow, look.slow
+        own_before, self._own_commands = self._own_commands, look.own_commands
         if grown is None or not is_same:
             numbers.add("statistics_resets_total", 1 if was_seen else 0)
             return
         numbers.add("statistics_resets_total", 0)
         seconds, by = grown
-        looked = by.get("keyspace_hits", 0) + by.get("keyspace_misses", 0)
-        numbers.add("cache_hit_ratio", by["keyspace_hits"] / looked if looked else None)
-        if seconds > 0:
-            numbers.add("commands_per_s", by.get("total_commands_processed", 0) / seconds)
+        hits, misses = by.get("keyspace_hits"), by.get("keyspace_misses")
+        if hits is not None and misses is not None and hits + misses > 0:
+            numbers.add("cache_hit_ratio", hits / (hits + misses))
+        processed = by.get("total_commands_processed")
+        if processed is not None and seconds > 0:
+            others = max(0.0, processed - (look.own_commands - own_before))
+            numbers.add("commands_per_s", others / seconds)
         for metric, counter in GROWING.items():
             numbers.add(metric, by.get(counter))
-        if slow is not None and slow_before is not None and slow >= slow_before:
-            numbers.add("slow_commands_total", slow - slow_before)
+        if look.slow is not None and slow_before is not None and look.slow >= slow_before:
+            numbers.add("slow_commands_total", look.slow - slow_before)
 
     def _judge_persistence(self, info: Mapping[str, str]) -> None:
         failed = [
@@ -126,6 +141,12 @@ class RedisCollector:
         self._parts.say("replication", Condition.OK if linked else Condition.DOWN, text)
 
 
+def server_name(info: Mapping[str, str]) -> str:
+    """The program and its version: one that took Redis's place tells both."""
+    name, program = next((name, program) for name, program in VERSIONS if name in info)
+    return clean_name(f"{program} {info[name]}")
+
+
 def _read_state(info: Mapping[str, str], numbers: Numbers) -> None:
     """How the server is now."""
     used, most = _number(info, "used_memory"), _number(info, "maxmemory")
@@ -146,9 +167,9 @@ def _read_state(info: Mapping[str, str], numbers: Numbers) -> None:
     saved, present = _number(info, "rdb_last_save_time"), _number(info, "server_time_usec")
     if saved is not None and present is not None:
         numbers.add("persistence_last_save_age_s", max(0.0, present / 1e6 - saved))
-    for name, value in info.items():
-        keys = _KEYSPACE.match(value) if re.fullmatch(r"db\d+", name) else None
-        if keys:
+    databases = [name for name in info if _DATABASE.fullmatch(name)]
+    for name in databases[:MOST_DATABASES]:
+        if keys := _KEYSPACE.match(info[name]):
             numbers.add("keys", float(keys[1]), name)
 
 
@@ -158,4 +179,4 @@ def _number(info: Mapping[str, str], name: str, least: float | None = None) -> f
         value = float(info[name])
     except (KeyError, ValueError):
         return None
-    return None if least is not None and value < least else value
+    return None if not math.isfinite(value) or (least is not None and value < least) else value

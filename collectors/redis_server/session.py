@@ -1,167 +1,174 @@
-"""One connection to a Redis server: bounded in time, and what can be wrong with it in words."""
+"""One connection to a Redis server: what is asked, and what can be wrong with it in words."""
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis import exceptions
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, parse_url
+from redis.connection import Connection
 from redis.retry import Retry
 
-from collectors.cutoff import cut_off
+from collectors.address import Address, read_address
+from collectors.bounded import BoundedSession
+from collectors.tcp import PlainSocket, TlsSocket, encrypt
 from collectors.trouble import TroubleError
-from warehouse.errors import ConfigurationError
 from warehouse.model import DatabaseCondition as Condition
 from warehouse.settings import DatabaseSettings
 
-SCHEMES = ("redis", "rediss")
-OPTIONS = frozenset({"host", "port", "db", "username", "password", "connection_class"})
-"""What of an address is used; the rest could change how this connection behaves."""
+PORT = 6379
+SCHEMES = {"redis": False, "rediss": True}
+EXAMPLE = "redis://:password@host:6379/0"
+MOST_SLOW = 2**53
+STRANGER = "what answers there is no Redis server"
 
 _BY_TEXT = (
-    ("LOADING", Condition.STARTING, "the server loads its data"),
-    ("WRONGPASS", Condition.WRONG_PASSWORD, "the server refuses the user or its password"),
-    ("NOAUTH", Condition.WRONG_PASSWORD, "the server wants a password and the address holds none"),
+    (
+        "Authentication required",
+        Condition.WRONG_PASSWORD,
+        "the server wants a password, the address has none",
+    ),
+    ("without any password configured", Condition.WRONG_PASSWORD, "the server knows no password at all"),
     ("max number of clients", Condition.FULL, "the server has no connection left"),
     ("DB index", Condition.NO_DATABASE, "the server has no database of that number"),
-    ("SSL", Condition.TLS, "the TLS handshake fails"),
-    ("certificate", Condition.TLS, "the TLS handshake fails"),
     ("DENIED", Condition.WRONG_PASSWORD, "the server runs in protected mode and lets nobody in from here"),
+    ("BUSY", Condition.TIMEOUT, "a script holds up the server (BUSY)"),
 )
 
 _BY_KIND: tuple[tuple[type[Exception], Condition, str], ...] = (
+    (exceptions.BusyLoadingError, Condition.STARTING, "the server loads its data"),
     (exceptions.NoPermissionError, Condition.NO_PRIVILEGE, "the user may not run PING or INFO"),
     (exceptions.AuthenticationError, Condition.WRONG_PASSWORD, "the server refuses the user or its password"),
-    (exceptions.InvalidResponse, Condition.ERROR, "what answers there is no Redis server"),
-    (exceptions.ConnectionError, Condition.DOWN, ""),
-    (ConnectionError, Condition.DOWN, ""),
+    (exceptions.InvalidResponse, Condition.ERROR, STRANGER),
+    (exceptions.TimeoutError, Condition.TIMEOUT, ""),
+    (exceptions.ConnectionError, Condition.DOWN, "the connection broke"),
 )
+"""What the client's errors mean: it takes the server's own word (LOADING, WRONGPASS) off their texts."""
 
-Info = Mapping[str, Any]
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a server told."""
+
+    ping_ms: float
+    info: Mapping[str, str]
+    slow: int | None
+    """How many slow commands there were in the server's life; None where the user may not ask."""
+    own_commands: int
+    """How many commands of ours the server had counted when it told `info`, over all connections."""
 
 
-class Session:
-    """A connection that is opened when it is first needed and after it broke."""
+class Session(BoundedSession):
+    """A connection to one Redis server."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
+        super().__init__(settings.deadline_s)
         self._settings = settings
         self._connection: Connection | None = None
+        self._commands = 0
 
-    def look(self) -> tuple[float, Mapping[str, str], int | None]:
-        """Milliseconds of an own PING on the warm connection, the server's INFO, and its slow log's counter.
+    def look(self) -> Look:
+        """An own PING on the warm connection, INFO, and the slow log's counter. Raises TroubleError."""
+        with self.bounded():
+            began = time.perf_counter()
+            self._greet()
+            ping_ms = (time.perf_counter() - began) * 1000
+            own_commands = self._commands
+            info = parse_info(_text(self._ask("INFO")))
+            if "redis_version" not in info:
+                raise TroubleError(Condition.ERROR, STRANGER)
+            return Look(ping_ms, info, self._slow(), own_commands)
 
-        Ends within the deadline. Raises TroubleError; the connection is then closed.
-        """
-        with cut_off(self._settings.deadline_s, self._socket) as cutoff:
-            try:
-                return self._look()
-            except TroubleError:
-                self.close()
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever a stranger's answer does to the client is a state
-                self.close()
-                if cutoff.passed:
-                    raise TroubleError(Condition.TIMEOUT, self._late()) from None
-                raise self._explain(error) from None
-
-    def close(self) -> None:
-        """Give the connection back."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.disconnect()  # type: ignore[no-untyped-call]
-
-    def _look(self) -> tuple[float, Mapping[str, str], int | None]:
-        connection = self._connection
-        if connection is None or not connection.is_connected:
-            connection = self._connection = self._make()
-            connection.connect()  # type: ignore[no-untyped-call]
-            # The first answer on a connection waits for more than the server.
-            self._ask(connection, "PING")
-        began = time.perf_counter()
-        pong = self._ask(connection, "PING")
-        ping_ms = (time.perf_counter() - began) * 1000
-        if _text(pong) != "PONG":
-            raise TroubleError(Condition.ERROR, "what answers there is no Redis server")
-        info = parse_info(_text(self._ask(connection, "INFO")))
-        if "redis_version" not in info:
-            raise TroubleError(Condition.ERROR, "what answers there is no Redis server")
-        return ping_ms, info, self._slow(connection)
-
-    def _slow(self, connection: Connection) -> int | None:
-        """How many slow commands there were in the server's life; None where the user may not ask."""
+    def _slow(self) -> int | None:
         try:
-            newest = self._ask(connection, "SLOWLOG", "GET", "1")
+            newest = self._ask("SLOWLOG", "GET", "1")
         except (exceptions.ResponseError, exceptions.NoPermissionError):
             return None
         # Of the entry only its number is kept: the rest holds the command's arguments.
-        return int(newest[0][0]) + 1 if newest else 0
+        return min(int(newest[0][0]), MOST_SLOW) + 1 if newest else 0
 
-    def _ask(self, connection: Connection, *command: str) -> Any:
-        connection.send_command(*command)  # type: ignore[no-untyped-call]
-        return connection.read_response()
+    def _ask(self, *command: str) -> Any:
+        assert self._connection is not None
+        self._connection.send_command(*command)  # type: ignore[no-untyped-call]
+        answer = self._connection.read_response()
+        self._commands += 1
+        return answer
 
-    def _make(self) -> Connection:
-        """A connection that is not open yet. Raises TroubleError where the address is unusable."""
-        try:
-            address = self._settings.url.reveal()
-            scheme = urlsplit(address).scheme
-            parsed = parse_url(address)  # type: ignore[no-untyped-call]
-            options = {name: value for name, value in parsed.items() if name in OPTIONS}
-        except ConfigurationError as error:
-            raise TroubleError(Condition.ERROR, error.message) from None
-        except ValueError:
-            scheme, options = "", {}
-        if scheme not in SCHEMES or not options.get("host"):
-            raise TroubleError(Condition.ERROR, "the address is not like redis://:password@host:6379/0")
-        kind = options.pop("connection_class", Connection)
-        assert kind in (Connection, SSLConnection)
-        timeout_s = self._settings.deadline_s
-        return kind(  # type: ignore[no-any-return]
-            **options,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
+    def _address(self) -> Address:
+        address = read_address(self._settings, SCHEMES, PORT, EXAMPLE)
+        if address.database and not address.database.isdecimal():
+            raise TroubleError(Condition.ERROR, f"the address is not like {EXAMPLE}")
+        return address
+
+    def _join(self, plain: PlainSocket, address: Address) -> None:
+        opened = plain if address.context is None else encrypt(plain, address.context, address.host)
+        self._connection = _Dialed(
+            opened,
+            username=address.user or None,
+            password=address.password or None,
+            socket_timeout=self.deadline_s,
             retry=Retry(NoBackoff(), 0),
             driver_info=None,
             protocol=2,
         )
+        self._commands += bool(address.password)
+        self._connection.connect()  # type: ignore[no-untyped-call]
+        if int(address.database or 0):
+            self._ask("SELECT", address.database)
 
-    def _socket(self) -> socket.socket | None:
-        return getattr(self._connection, "_sock", None)
+    def _greet(self) -> None:
+        try:
+            pong = _text(self._ask("PING"))
+        except exceptions.MasterDownError:
+            return  # A replica that has lost its master, and may not answer for it: INFO tells of that.
+        except exceptions.ResponseError as error:
+            if not str(error).startswith("MISCONF"):  # It cannot save, and refuses even a PING: INFO tells.
+                raise
+        else:
+            if pong != "PONG":
+                raise TroubleError(Condition.ERROR, STRANGER)
 
-    def _late(self) -> str:
-        return f"no whole answer within {self._settings.deadline_s:g} s"
+    def _leave(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+
+    def _socket(self) -> PlainSocket | TlsSocket:
+        assert isinstance(self._connection, _Dialed)
+        return self._connection.opened
 
     def _explain(self, error: Exception) -> TroubleError:
-        """What an error means. Of its text only what is recognised is used: it may quote what was sent."""
-        told = " ".join(str(part) for part in error.args)
-        for mark, condition, text in _BY_TEXT:
-            if mark in told:
-                return TroubleError(condition, text)
-        for kinds, condition, text in _BY_KIND:
-            if isinstance(error, kinds):
-                return TroubleError(condition, text or _connection_words(told))
-        if isinstance(error, exceptions.TimeoutError | TimeoutError):
-            return TroubleError(Condition.TIMEOUT, self._late())
-        return TroubleError(Condition.ERROR, f"the answer cannot be read ({type(error).__name__})")
+        error = self._origin(error)
+        if isinstance(error, exceptions.RedisError):
+            told = " ".join(str(part) for part in error.args)
+            for mark, condition, text in _BY_TEXT:
+                if mark in told:
+                    return TroubleError(condition, text)
+            for kind, condition, text in _BY_KIND:
+                if isinstance(error, kind):
+                    return TroubleError(condition, text or self._late())
+            return TroubleError(Condition.ERROR, "the server refuses what it is asked")
+        return super()._explain(error)
+
+
+class _Dialed(Connection):
+    """The client's side of a connection that was made already."""
+
+    def __init__(self, opened: PlainSocket | TlsSocket, **options: Any) -> None:
+        self.opened = opened
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> PlainSocket | TlsSocket:
+        return self.opened
 
 
 def parse_info(text: str) -> dict[str, str]:
     """INFO's `name:value` lines."""
     pairs = (line.partition(":") for line in text.splitlines() if line and not line.startswith("#"))
     return {name: value.strip() for name, _, value in pairs}
-
-
-def _connection_words(told: str) -> str:
-    if "refused" in told:
-        return "nothing listens there"
-    if "Name or service" in told or "resolution" in told or "getaddrinfo" in told:
-        return "the host's name cannot be resolved"
-    return "the connection broke"
 
 
 def _text(answer: object) -> str:

@@ -11,7 +11,10 @@ import trustme
 from tests.collectors.watching import Watched, watched
 from tests.servers import faulty
 from tests.servers.faulty import FaultyServer
+from tests.servers.mariadb import mariadb
 from tests.servers.postgres import StartedPostgres, running_postgres
+
+__all__ = ["mariadb"]
 
 
 @pytest.fixture

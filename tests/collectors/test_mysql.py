@@ -1,148 +1,150 @@
-"""The MySQL collector against a real MariaDB: statements as deltas, blockers named, troubles told apart."""
+"""The MySQL collector against a real MariaDB: numbers, blockers named, troubles told apart."""
 
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import pymysql
 import pytest
+import trustme
+from pymysql.connections import Connection
 
 from collectors.mysql.collector import MySqlCollector
 from collectors.record import Row
-from tests.collectors.databases import approx, numbers, settings_of, states, texts
-from tests.servers.mariadb import StartedMariaDb, mariadb, running_mariadb
+from tests.collectors.databases import approx, numbers, settings_of, states, texts, unmeasured
+from tests.collectors.shop import CANARY, GRANTS, SHOP, watch
+from tests.servers.mariadb import StartedMariaDb, running_mariadb
 from tests.servers.ports import free_port
-from tests.servers.silent import How, running_silent_server
-from warehouse.model import LockWait, QueryShape, QueryStat
+from warehouse.model import LockWait, QueryShape
 
-__all__ = ["mariadb"]
-
-CANARY = "canary-51ab"
-GRANTS = (
-    f"CREATE OR REPLACE USER watch IDENTIFIED BY '{CANARY}'",
-    "GRANT PROCESS, REPLICA MONITOR, BINLOG MONITOR ON *.* TO watch",
-    "GRANT SELECT ON performance_schema.* TO watch",
-    "GRANT SELECT ON sys.* TO watch",
-    "GRANT EXECUTE ON sys.* TO watch",
-)
-SHOP = (
-    "CREATE OR REPLACE DATABASE shop",
-    "CREATE TABLE shop.item (id INT PRIMARY KEY, name VARCHAR(40)) ENGINE=InnoDB",
-    "INSERT INTO shop.item VALUES (1, 'a'), (2, 'b'), (3, 'c')",
-)
+WAIT_S = 10
+CACHED_S = 0.3
+"""InnoDB tells what it knew of transactions before, to who asks more often than each 0.1 s."""
 
 
 @pytest.fixture
 def collector(mariadb: StartedMariaDb, tmp_path: Path) -> Iterator[MySqlCollector]:
-    mariadb.run(*GRANTS, *SHOP)
-    made = MySqlCollector(settings_of("mysql", mariadb.url("watch", CANARY), tmp_path, deadline_s=60.0))
-    made.collect()
+    made = watch(mariadb, tmp_path)
     yield made
     made.close()
 
 
-def stats(rows: Sequence[Row]) -> dict[str, QueryStat]:
-    """Statistics of the database `shop` by the text of their shape."""
-    known = {row.shape: row.query for row in rows if isinstance(row, QueryShape)}
-    return {
-        known.get(row.shape, row.shape): row
-        for row in rows
-        if isinstance(row, QueryStat) and row.database == "shop"
-    }
+def ask(connection: "Connection[pymysql.cursors.Cursor]", *statements: str) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
 
 
-def ask(server: StartedMariaDb, *statements: str) -> None:
-    server.run(*statements, database="shop")
+def in_thread(connection: "Connection[pymysql.cursors.Cursor]", statement: str) -> threading.Thread:
+    """Run a statement that has to wait."""
+
+    def run() -> None:
+        with suppress(pymysql.MySQLError):  # it may be the one that is chosen to end a deadlock
+            ask(connection, statement)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
 
 
-def test_statements_are_counted_to_the_call_and_free_of_literals(
+def collect_waits(collector: MySqlCollector) -> tuple[Sequence[Row], list[LockWait]]:
+    """Look until somebody waits: what was told until then, and the waits."""
+    until = time.monotonic() + WAIT_S
+    rows: list[Row] = []
+    while time.monotonic() < until:
+        rows += collector.collect()
+        waits = [row for row in rows if isinstance(row, LockWait)]
+        if waits:
+            return rows, waits
+        time.sleep(CACHED_S)
+    raise AssertionError("nobody waits")
+
+
+def test_queries_and_transactions_are_counted_to_the_last_without_our_own(
     mariadb: StartedMariaDb, collector: MySqlCollector
 ) -> None:
-    ask(mariadb, "SELECT name FROM item WHERE id = 1")
-    collector.collect()
-    listed = ["1", "1, 2", "1, 2, 3"]
-    ask(
-        mariadb,
-        *[f"SELECT name FROM item WHERE id = {number % 3}" for number in range(7)],
-        *[f"SELECT count(*) FROM item WHERE name IN ('{CANARY}', {ids})" for ids in listed],
-        "UPDATE item SET name = 'planted@example.com' WHERE id = 2",
-        "SELECT sleep(0.3)",
-    )
-    rows = collector.collect()
-    found = stats(rows)
-    by_calls = {text: stat.calls for text, stat in found.items()}
-    point = next(stat for text, stat in found.items() if stat.calls == 7)
-    assert point.rows == sum(number % 3 != 0 for number in range(7))
-    assert [calls for text, calls in by_calls.items() if "IN (" in text] == [3]
-    slept = next(stat for text, stat in found.items() if "sleep" in text.lower())
-    assert (slept.calls, slept.max_us, slept.is_partial) == (1, slept.total_us, False)
-    assert 300_000 <= slept.total_us < 3_000_000
-    assert CANARY not in texts(rows)
-    assert "planted@example.com" not in texts(rows)
-    assert not any("performance_schema" in text for text in found)
-    assert stats(collector.collect()) == {}
+    with mariadb.connect("shop") as client:
+        collector.collect()
+        began = time.monotonic()
+        ask(client, *["SELECT 1"] * 100, "BEGIN", "ROLLBACK", *["BEGIN", "COMMIT"] * 3)
+        told = numbers(collector.collect())
+        most_s = time.monotonic() - began
+        seconds = 108 / told["queries_per_s"]
+        assert 0 < seconds <= most_s + 1
+        assert told["transactions_per_s"] * seconds == approx(4)
+        assert told["rollbacks_per_s"] * seconds == approx(1)
+        quiet = [numbers(collector.collect()) for _ in range(3)]
+    assert [each["queries_per_s"] for each in quiet] == [0, 0, 0]
+    assert [each["temp_disk_tables_total"] for each in quiet] == [0, 0, 0]
+    assert all("cache_hit_ratio" not in each or 0 <= each["cache_hit_ratio"] <= 1 for each in quiet)
 
 
-def test_a_truncated_digest_table_is_a_reset_and_never_negative(
-    mariadb: StartedMariaDb, collector: MySqlCollector
+def test_connections_and_sizes_are_what_the_server_has(
+    mariadb: StartedMariaDb, tmp_path: Path, collector: MySqlCollector
 ) -> None:
-    ask(mariadb, *["SELECT id FROM item WHERE id = 1"] * 9)
-    collector.collect()
-    mariadb.run("TRUNCATE TABLE performance_schema.events_statements_summary_by_digest")
-    ask(mariadb, *["SELECT id FROM item WHERE id = 1"] * 4)
-    rows = collector.collect()
-    again = [stat for stat in stats(rows).values() if stat.calls == 4]
-    assert [stat.is_partial for stat in again] == [True]
-    assert numbers(rows)["statements_resets_total"] == 1
-    assert numbers(collector.collect())["statements_resets_total"] == 0
-
-
-def test_numbers_are_those_of_the_interval(mariadb: StartedMariaDb, collector: MySqlCollector) -> None:
-    ask(mariadb, "BEGIN", "UPDATE item SET name = 'z' WHERE id = 1", "ROLLBACK")
-    began = time.monotonic()
+    before = numbers(collector.collect())
     held = [mariadb.connect() for _ in range(3)]
-    rows = collector.collect()
-    told = numbers(rows)
+    told = numbers(collector.collect())
+    assert told["connections"] == before["connections"] + 3
+    assert told["connections_used_ratio"] == approx(told["connections"] / told["connections_usable"])
     for connection in held:
         connection.close()
-    assert told["connections"] >= 4
-    assert told["connections_used_ratio"] == approx(told["connections"] / told["connections_usable"])
-    assert told["rollbacks_per_s"] > 0
-    assert told["queries_per_s"] * (time.monotonic() - began + 60) > 3
-    assert "cache_hit_ratio" not in told or 0 <= told["cache_hit_ratio"] <= 1
-    assert told["longest_transaction_s"] == 0
+    fresh = MySqlCollector(settings_of("mysql", mariadb.url("watch", CANARY), tmp_path, deadline_s=10.0))
+    assert numbers(fresh.collect(), "shop")["database_bytes"] == mariadb.file_bytes("shop") > 0
+    fresh.close()
 
 
 def test_who_blocks_whom_is_named_within_one_sample(
     mariadb: StartedMariaDb, collector: MySqlCollector
 ) -> None:
-    holder, waiter = mariadb.connect("shop"), mariadb.connect("shop")
-    with holder.cursor() as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute("UPDATE item SET name = 'held' WHERE id = 1")
-        cursor.execute("SELECT connection_id()")
-        (holder_pid,) = cursor.fetchone() or (0,)
-
-    def wait() -> None:
-        with waiter.cursor() as cursor:
-            cursor.execute("UPDATE item SET name = 'waits' WHERE id = 1")
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    time.sleep(0.7)
-    rows = collector.collect()
-    holder.rollback()
-    thread.join(10)
-    for connection in (holder, waiter):
-        connection.close()
-    (found,) = [row for row in rows if isinstance(row, LockWait)]
-    assert (found.blocker_pid, found.blocker_user) == (holder_pid, "root")
+    with mariadb.connect("shop") as holder, mariadb.connect("shop") as waiter:
+        ask(holder, "BEGIN", f"UPDATE item SET name = '{CANARY}' WHERE id = 1")
+        thread = in_thread(waiter, f"UPDATE item SET name = '{CANARY}' WHERE id = 1")
+        rows, (found,) = collect_waits(collector)
+        holder.rollback()
+        thread.join(WAIT_S)
+        assert (found.blocker_pid, found.waiter_pid) == (holder.thread_id(), waiter.thread_id())
+    assert (found.blocker_user, found.waiter_user, found.database) == ("root", "root", "shop")
     assert found.blocker_state == "idle in transaction"
     assert "item" in found.relation
     assert found.waited_us is not None
-    assert found.waited_us > 100_000
+    assert found.blocker_transaction_us is not None
+    assert found.blocker_transaction_us >= found.waited_us
+    shapes = {row.shape: row.query for row in rows if isinstance(row, QueryShape)}
+    assert found.blocker_shape is not None
+    assert shapes[found.blocker_shape].startswith("UPDATE")
+    assert CANARY not in texts(rows)
     assert numbers(rows)["lock_waits"] == 1
-    assert numbers(rows)["longest_transaction_s"] > 0.1
+    assert numbers(rows)["longest_transaction_s"] > 0
+    time.sleep(CACHED_S)
+    assert numbers(collector.collect())["longest_transaction_s"] == 0
+
+
+def test_deadlocks_are_counted(mariadb: StartedMariaDb, collector: MySqlCollector) -> None:
+    collector.collect()
+    with mariadb.connect("shop") as one, mariadb.connect("shop") as other:
+        ask(one, "BEGIN", "UPDATE item SET name = 'x' WHERE id = 1")
+        ask(other, "BEGIN", "UPDATE item SET name = 'x' WHERE id = 2")
+        thread = in_thread(one, "UPDATE item SET name = 'x' WHERE id = 2")
+        _, waits = collect_waits(collector)
+        assert len(waits) == 1
+        also = in_thread(other, "UPDATE item SET name = 'x' WHERE id = 1")
+        thread.join(WAIT_S)
+        also.join(WAIT_S)
+    assert numbers(collector.collect())["deadlocks_total"] == 1
+    assert numbers(collector.collect())["deadlocks_total"] == 0
+
+
+def test_flushed_status_gives_no_number(mariadb: StartedMariaDb, collector: MySqlCollector) -> None:
+    collector.collect()
+    mariadb.run("FLUSH STATUS")
+    told = numbers(collector.collect())
+    assert told["statistics_resets_total"] == 1
+    assert not {"queries_per_s", "cache_hit_ratio", "deadlocks_total"} & set(told)
+    assert numbers(collector.collect())["queries_per_s"] == 0
 
 
 def test_what_a_mariadb_does_not_keep_says_so(mariadb: StartedMariaDb, tmp_path: Path) -> None:
@@ -150,12 +152,11 @@ def test_what_a_mariadb_does_not_keep_says_so(mariadb: StartedMariaDb, tmp_path:
     collector = MySqlCollector(settings_of("mysql", mariadb.url("watch", CANARY), tmp_path))
     rows = collector.collect()
     collector.close()
-    told = states(rows)
-    assert told["connection"] == "ok"
-    assert told["statements"] in ("ok", "incomplete")
-    assert told["histogram"] == "not_measurable"
-    assert "MariaDB 10" in texts(rows)
+    ok = dict.fromkeys(("connection", "statements", "locks", "transactions", "sizes"), "ok")
+    assert states(rows) == {**ok, "histogram": "not_measurable"}
+    assert "MariaDB 10." in texts(rows)
     assert '"engine":"mariadb"' in texts(rows)
+    assert not unmeasured(rows)
 
 
 def test_a_user_without_grants_is_told_part_by_part(mariadb: StartedMariaDb, tmp_path: Path) -> None:
@@ -163,10 +164,12 @@ def test_a_user_without_grants_is_told_part_by_part(mariadb: StartedMariaDb, tmp
     collector = MySqlCollector(settings_of("mysql", mariadb.url("blind", "pw"), tmp_path))
     rows = collector.collect()
     collector.close()
-    told = states(rows)
-    assert told["connection"] == "ok"
-    assert told["statements"] == "no_privilege"
-    assert told["transactions"] == "no_privilege"
+    lacking = ("statements", "locks", "transactions", "replication", "sizes")
+    assert states(rows) == {
+        "connection": "ok",
+        "histogram": "not_measurable",
+        **dict.fromkeys(lacking, "no_privilege"),
+    }
     assert numbers(rows)["connections"] >= 1
 
 
@@ -193,28 +196,50 @@ def test_each_trouble_is_a_state_of_its_own(
     assert CANARY not in texts(rows)
 
 
-@pytest.mark.parametrize(
-    ("how", "state"), [("silent", "timeout"), ("dripping", "error"), ("garbage", "error")]
-)
-def test_it_ends_at_the_deadline_whatever_answers(tmp_path: Path, how: How, state: str) -> None:
-    with running_silent_server(how) as port:
-        settings = settings_of("mysql", f"mysql://a:b@127.0.0.1:{port}/", tmp_path, deadline_s=1.0)
-        collector = MySqlCollector(settings)
-        began = time.monotonic()
+def test_its_certificate_is_checked(tmp_path: Path, authority: trustme.CA, authority_file: Path) -> None:
+    pair = authority.issue_cert("127.0.0.1")
+    pair.private_key_pem.write_to_path(tmp_path / "key.pem")
+    pair.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    with running_mariadb(
+        tmp_path, f"--ssl-cert={tmp_path / 'cert.pem'}", f"--ssl-key={tmp_path / 'key.pem'}"
+    ) as server:
+        server.run(*GRANTS, "ALTER USER watch REQUIRE SSL")
+        address = server.url("watch", CANARY)
+        told = []
+        for query in ("", f"?ca={authority_file}", "?tls=1", "?ca=/nowhere.pem", "?sslmode=none"):
+            collector = MySqlCollector(settings_of("mysql", address + query, tmp_path))
+            told.append(states(collector.collect())["connection"])
+            collector.close()
+    assert told == ["ok", "ok", "tls", "tls", "error"]
+
+
+def test_a_server_that_hangs_ends_at_the_deadline_and_comes_back(
+    mariadb: StartedMariaDb, tmp_path: Path
+) -> None:
+    collector = watch(mariadb, tmp_path, deadline_s=1.0)
+    mariadb.signal(signal.SIGSTOP)
+    began = time.monotonic()
+    try:
         rows = collector.collect()
-        assert time.monotonic() - began < 1.0 + 4
-        assert states(rows) == {"connection": state}
-        collector.close()
+    finally:
+        mariadb.signal(signal.SIGCONT)
+    assert time.monotonic() - began < 1.0 + 4
+    assert (states(rows), numbers(rows)) == ({"connection": "timeout"}, {})
+    assert states(collector.collect())["connection"] == "ok"
+    collector.close()
 
 
 def test_without_performance_schema_it_says_so_and_recovers_after_a_restart(tmp_path: Path) -> None:
     with running_mariadb(tmp_path, "--performance-schema=OFF", "--max-connections=10") as server:
         server.run(*GRANTS)
         collector = MySqlCollector(settings_of("mysql", server.url("watch", CANARY), tmp_path))
-        assert states(collector.collect())["statements"] in ("not_loaded", "no_privilege")
-        held = [server.connect() for _ in range(10)]
+        first = collector.collect()
+        assert states(first)["statements"] == "not_loaded"
+        assert "performance_schema is off" in texts(first)
+        assert numbers(first)["connections"] == 1
         collector.close()
-        assert states(collector.collect())["connection"] == "full"
+        held = [server.connect() for _ in range(10)]
+        assert states(collector.collect()) == {"connection": "full"}
         for connection in held:
             connection.close()
         server.stop()
@@ -224,4 +249,5 @@ def test_without_performance_schema_it_says_so_and_recovers_after_a_restart(tmp_
         assert states(rows)["connection"] == "ok"
         assert numbers(rows)["statistics_resets_total"] == 1
         assert "queries_per_s" not in numbers(rows)
+        assert numbers(collector.collect())["queries_per_s"] == 0
         collector.close()

@@ -1,6 +1,5 @@
 """The Redis collector against a real server: numbers as deltas, and each trouble its own state."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from collectors.redis_server.session import parse_info
 from tests.collectors.databases import approx, numbers, settings_of, states, texts, unmeasured
 from tests.servers.ports import free_port
 from tests.servers.redis import StartedRedis, running_redis
-from tests.servers.silent import How, running_silent_server
 
 CANARY = "canary-9f3e"
 
@@ -143,26 +141,6 @@ def test_a_user_without_a_needed_command_is_told(server: StartedRedis, tmp_path:
     assert states(blind.collect()) == {"connection": "no_privilege"}
     enough.close()
     blind.close()
-
-
-@pytest.mark.parametrize(
-    ("how", "scheme", "state"),
-    [
-        ("silent", "redis", "timeout"),
-        ("dripping", "redis", "timeout"),
-        ("garbage", "redis", "error"),
-        ("garbage", "rediss", "tls"),
-    ],
-)
-def test_it_ends_at_the_deadline_whatever_answers(tmp_path: Path, how: How, scheme: str, state: str) -> None:
-    with running_silent_server(how) as port:
-        settings = settings_of("redis", f"{scheme}://127.0.0.1:{port}/0", tmp_path, deadline_s=1.0)
-        collector = RedisCollector(settings)
-        began = time.monotonic()
-        rows = collector.collect()
-        assert time.monotonic() - began < 1.0 + 4
-        assert states(rows) == {"connection": state}
-        collector.close()
 
 
 def test_a_full_server_says_so(tmp_path: Path) -> None:

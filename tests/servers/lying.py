@@ -6,7 +6,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 NONSENSE = b"\x00\xff\xfe'; DROP TABLE x; --\r\n+OK\r\n*-7\r\n$99999999999\r\nR\x00\x00\x00\x01<script>" * 200
 """Some of each protocol, and wrong in each."""
@@ -91,21 +91,22 @@ LIES: dict[str, Behave] = {
 
 
 @contextmanager
+def lying_server(behave: Behave) -> Iterator[LyingServer]:
+    """One server that misbehaves so."""
+    server = LyingServer(behave)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.ending.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
+@contextmanager
 def lying_servers() -> Iterator[dict[str, LyingServer]]:
     """One of each, by its name in LIES."""
-    servers = {name: LyingServer(behave) for name, behave in LIES.items()}
-    threads = [
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        for server in servers.values()
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield servers
-    finally:
-        for server in servers.values():
-            server.ending.set()
-            server.shutdown()
-            server.server_close()
-        for thread in threads:
-            thread.join(10)
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(lying_server(behave)) for name, behave in LIES.items()}

@@ -1,6 +1,7 @@
 """A real MariaDB on a free port, its data gone with it."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -74,6 +75,15 @@ class StartedMariaDb:
                 time.sleep(0.05)
         raise AssertionError(f"no answer within {START_S} s")
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, such as SIGSTOP."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def file_bytes(self, database: str) -> int:
+        """What the files of InnoDB's tables of a database take."""
+        return sum(file.stat().st_size for file in (self._folder / "data" / database).glob("*.ibd"))
+
     def stop(self) -> None:
         """kill -9, and wait."""
         if self._process is not None:
@@ -98,8 +108,12 @@ def running_mariadb(folder: Path, *options: str) -> Iterator[StartedMariaDb]:
         server.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartedMariaDb]:
-    """One server for a module of tests, which imports this by name."""
-    with running_mariadb(tmp_path_factory.mktemp("mariadb")) as server:
+    """One server for the whole session, which tells what each session runs.
+
+    A conftest.py imports this by name to offer it to its tests.
+    """
+    tells = "--performance-schema-consumer-events-statements-current=ON"
+    with running_mariadb(tmp_path_factory.mktemp("mariadb"), tells) as server:
         yield server

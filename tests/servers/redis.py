@@ -1,5 +1,6 @@
 """A real Redis on a free port, its data gone with it."""
 
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -35,6 +36,21 @@ class StartedRedis:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        self.launch()
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            assert self._process is not None
+            assert self._process.poll() is None, "redis-server ended"
+            try:
+                with self.client() as client:
+                    client.ping()
+                return
+            except redis.ConnectionError:
+                time.sleep(0.02)
+        raise AssertionError(f"no answer within {START_S} s")
+
+    def launch(self) -> None:
+        """Start it."""
         command = [
             "redis-server",
             "--port",
@@ -48,16 +64,11 @@ class StartedRedis:
         if self.password:
             command += ["--requirepass", self.password]
         self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
-        until = time.monotonic() + START_S
-        while time.monotonic() < until:
-            assert self._process.poll() is None, "redis-server ended"
-            try:
-                with self.client() as client:
-                    client.ping()
-                return
-            except redis.ConnectionError:
-                time.sleep(0.02)
-        raise AssertionError(f"no answer within {START_S} s")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, such as SIGSTOP."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def stop(self) -> None:
         """kill -9, and wait."""
