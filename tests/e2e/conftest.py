@@ -21,7 +21,7 @@ PROBES_OF_STREAMLIT = ("/_stcore/health", "/_stcore/host-config")
 Shown = tuple[str, WarehouseProcess]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """Address of a dashboard over plenty of data, and its warehouse."""
     folder = tmp_path_factory.mktemp("e2e")
@@ -33,9 +33,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
             yield url, warehouse
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests."""
+    """One browser for all tests here; it ends with them, and its event loop with it."""
     with sync_playwright() as playwright:
         expect.set_options(timeout=WAIT_MS)
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

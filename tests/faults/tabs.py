@@ -1,7 +1,7 @@
 """A few tabs of a real Chromium in a process of its own: live pages, watched until told to stop.
 
-`python -m tests.faults.tabs URL COUNT` says `ready`, waits for a line, and answers with one line of JSON:
-for each tab whether it told that the warehouse was away, what it shows in the end, and its errors.
+`python -m tests.faults.tabs URL COUNT` says `ready`, then `noticed` once every tab told that the warehouse is
+away, waits for a line, and answers with one line of JSON: what each tab shows in the end, and its errors.
 """
 
 import json
@@ -17,14 +17,16 @@ AWAY = "The warehouse is away"
 WELL = "Probes p50"
 
 
-def watch(pages: list[Page], told: threading.Event) -> list[bool]:
-    """Look at every tab until told to stop; which of them said that the warehouse is away."""
-    away = [False] * len(pages)
+def watch(pages: list[Page], told: threading.Event) -> None:
+    """Look at every tab until told to stop; say once when each has told that the warehouse is away."""
+    unaware = list(pages)
     while not told.is_set():
-        for number, page in enumerate(pages):
-            away[number] = away[number] or AWAY in page.inner_text("body")
+        for page in tuple(unaware):
+            if AWAY in page.inner_text("body"):
+                unaware.remove(page)
+                if not unaware:
+                    print("noticed", flush=True)
         time.sleep(0.2)
-    return away
 
 
 def recovered(page: Page) -> str:
@@ -55,9 +57,9 @@ def main(url: str, count: int) -> None:
             settle(page)
         print("ready", flush=True)
         threading.Thread(target=lambda: (sys.stdin.readline(), told.set()), daemon=True).start()
-        away = watch(pages, told)
+        watch(pages, told)
         shown = [recovered(page) for page in pages]
-        print(json.dumps({"away": away, "shown": shown, "errors": errors}), flush=True)
+        print(json.dumps({"shown": shown, "errors": errors}), flush=True)
         browser.close()
 
 

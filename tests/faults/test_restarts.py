@@ -30,7 +30,8 @@ CHECKPOINT_KILLS = 340 if SOAK else 20
 SENDERS = 3
 LEAST_S, MOST_S = 0.02, 0.3
 AT_START_S = 0.4
-IN_CHECKPOINT_S = 0.015
+BETWEEN_CHECKPOINTS_S = 0.05
+LOOK_AGAIN_S = 0.0002
 
 Flag = Any
 """A number that two processes share."""
@@ -41,26 +42,31 @@ def serve(config: str) -> None:
     server.run(settings.load(Path(config), {}))
 
 
-def serve_folding(config: str, folding: Flag) -> None:
-    """The same, folding its log into the file all the time; `folding` is 1 while it does."""
+def serve_folding(config: str, folding: Flag, took: Flag) -> None:
+    """The same, folding its log into the file all the time; `folding` is 1 while it does.
+
+    `took` is how long the newest fold that ended took, in seconds.
+    """
     begin = Warehouse.start
 
     def start(warehouse: Warehouse) -> None:
         begin(warehouse)
-        threading.Thread(target=fold, args=(warehouse, folding), daemon=True).start()
+        threading.Thread(target=fold, args=(warehouse, folding, took), daemon=True).start()
 
     Warehouse.start = start  # type: ignore[method-assign]
     serve(config)
 
 
-def fold(warehouse: Warehouse, folding: Flag) -> None:
+def fold(warehouse: Warehouse, folding: Flag, took: Flag) -> None:
     def checkpoint(connection: Any) -> None:
+        begun = time.monotonic()
         folding.value = 1
         connection.execute("CHECKPOINT")
         folding.value = 0
+        took.value = time.monotonic() - begun
 
     while True:
-        time.sleep(0.02)
+        time.sleep(BETWEEN_CHECKPOINTS_S)
         warehouse.writer.submit(checkpoint).result(BOUND_S)
 
 
@@ -77,15 +83,24 @@ class ForkedWarehouse:
         self._context.set_forkserver_preload(["tests.faults.test_restarts"])
         self._process: multiprocessing.process.BaseProcess | None = None
         self.folding: Flag = self._context.Value("b", 0, lock=False)
+        self.took: Flag = self._context.Value("d", 0.0, lock=False)
 
     def start(self, *, folding: bool = False) -> None:
         """Start it; it answers soon."""
-        self.folding.value = 0
-        target, arguments = (serve_folding, (self.folding,)) if folding else (serve, ())
+        self.folding.value, self.took.value = 0, 0.0
+        target, arguments = (serve_folding, (self.folding, self.took)) if folding else (serve, ())
         self._process = self._context.Process(
             target=target, args=(str(self._config), *arguments), daemon=True
         )
         self._process.start()
+
+    def await_fold(self) -> None:
+        """Until a fold begins, once another has told how long one takes here."""
+        wait_for(lambda: self.took.value > 0)
+        deadline = time.monotonic() + BOUND_S
+        while not self.folding.value:
+            assert time.monotonic() < deadline, "no checkpoint began"
+            time.sleep(LOOK_AGAIN_S)
 
     def kill(self) -> None:
         """kill -9; it must have lived until now."""
@@ -162,8 +177,8 @@ def test_kills_during_checkpoints_lose_and_double_nothing(tmp_path: Path) -> Non
         for number in range(CHECKPOINT_KILLS):
             warehouse.start(folding=True)
             wait_for_more(senders)
-            wait_for(lambda: warehouse.folding.value)
-            time.sleep(chance.uniform(0, IN_CHECKPOINT_S))
+            warehouse.await_fold()
+            time.sleep(chance.uniform(0, warehouse.took.value))
             warehouse.kill()
             landed += warehouse.folding.value
             if number % 2:
