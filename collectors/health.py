@@ -17,6 +17,8 @@ from warehouse.model import Event, JobState, Sample, now
 log = logging.getLogger(__name__)
 
 LONGEST_TEXT = 2000
+SETTLED_S = 5.0
+"""How long after a step of the clock a batch may still hold rows of both times, and be refused whole."""
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Health:
         self._counts = {job: _Count(interval_s) for job, interval_s in intervals.items()}
         self._process = psutil.Process()
         self._cpu_s, self._cpu_at = self._cpu_time(), time.monotonic()
+        self._settled_at: float | None = None
 
     def ran(self, job: str, lag_s: float | None, run_s: float, error: BaseException | None) -> None:
         """A run of a job ended; with an error, the job is failing."""
@@ -75,11 +78,21 @@ class Health:
 
     def judge_daemon(self) -> None:
         """Tell when the daemon's own state changed."""
+        if self._settled_at is not None and time.monotonic() >= self._settled_at:
+            self._settled_at = None
+            self._forget()
         failure = self._counts[DAEMON].failure if DAEMON in self._counts else ""
         self._tell(DAEMON, "; ".join(text for text in (self._trouble(), failure) if text))
 
     def forget_failures(self) -> None:
-        """Tell of every failure once more: what was told while the clock was wrong may have been refused."""
+        """Tell of every failure once more, now and when the clock's step is past.
+
+        What was told while the clock was wrong may have been refused, and so may a batch that holds both.
+        """
+        self._settled_at = time.monotonic() + SETTLED_S
+        self._forget()
+
+    def _forget(self) -> None:
         for count in self._counts.values():
             if count.told == JobState.FAILING:
                 count.told = None

@@ -44,7 +44,7 @@ LOOK = """
         (extract(epoch FROM state_change) * 1e6)::int8, {flush}
     FROM (VALUES (1)) AS one LEFT JOIN pg_stat_get_activity(NULL) ON
         backend_type = 'client backend' AND query_start IS NOT NULL AND datid IS NOT NULL
-        AND usesysid <> ALL(%s::oid[])
+        AND usesysid <> ALL($1::oid[])
         AND (state = 'active' OR state_change > statement_timestamp() - interval '5 s')
 """
 
@@ -98,13 +98,13 @@ class ActivitySampler:
         self.period_ms = period_ms
         self._deadline_s = settings.deadline_s
         self._target = target
-        self._session = Session(settings, prepares=True)
+        self._session = Session(settings)
         self._stop = threading.Event()
         self._guard = threading.Lock()
         self._ended: list[Execution] = []
         self._waiting: list[_Waiting] = []
         self._pauses = Pauses()
-        self._excluded: Sequence[int] = ()
+        self._excluded = "{}"
         self._trouble: TroubleError | None = None
         self._overrun: TroubleError | None = None
         self._answered_s = time.monotonic()
@@ -115,7 +115,7 @@ class ActivitySampler:
 
     def watch(self, excluded: Sequence[int]) -> None:
         """Begin, or go on, without these roles."""
-        self._excluded = list(excluded)
+        self._excluded = f"{{{','.join(map(str, excluded))}}}"
         if self._thread is None:
             self._answered_s = time.monotonic()
             self._thread = threading.Thread(target=self._run, name="activity", daemon=True)
@@ -210,12 +210,12 @@ class ActivitySampler:
             began_s = time.monotonic()
             flushes = due - flushed_s >= FLUSH_EVERY_S
             is_told = flushes and self._session.facts.version >= FLUSH_SINCE
-            rows = self._session.query(FLUSHING_LOOK if is_told else PLAIN_LOOK, [self._excluded])
+            rows = self._session.numbers(FLUSHING_LOOK if is_told else PLAIN_LOOK, self._excluded)
             self._answered_s = time.monotonic()
             if flushes:
                 flushed_s, self.counted = due, self._session.queries
             sessions = {
-                pid: Seen(database, query_id, started, is_active, None if is_active else changed)
+                pid: Seen(database, query_id, started, bool(is_active), None if is_active else changed)
                 for _, _, pid, database, query_id, started, is_active, changed, _ in rows
                 if pid is not None
             }

@@ -14,6 +14,9 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 
 from collectors.postgres.refusals import refused
 from collectors.trouble import TroubleError
@@ -86,15 +89,14 @@ class Facts:
 class Session:
     """A connection, opened by the first `open`. One thread uses it; any may `abort` or `close` it."""
 
-    def __init__(self, settings: DatabaseSettings, *, prepares: bool = False) -> None:
-        """`prepares` what is asked often, which saves the server its planning."""
+    def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
-        self._prepares = prepares
         self._bound_ms = max(1, round(settings.deadline_s * 800))
         self._guard = threading.Lock()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._facts: Facts | None = None
         self._is_shut = False
+        self._prepared: dict[str, bytes] = {}
         self.queries = 0
         """How many it has run: the server counts each as a transaction."""
 
@@ -142,6 +144,31 @@ class Session:
             cursor.execute(statement, parameters)
             return cursor.fetchall()
 
+    def numbers(self, statement: str, parameter: str) -> list[tuple[Any, ...]]:
+        """All rows of a statement of one text parameter ($1) that answers with whole numbers and booleans.
+
+        For what is asked many times a second: the statement is prepared, and nothing stands between libpq
+        and us, which takes less than half of what `query` does. Raises psycopg.Error.
+        """
+        connection = self._connection
+        if connection is None:
+            raise psycopg.OperationalError("not connected")
+        if statement not in self._prepared:
+            name = f"perfhouse_{len(self._prepared)}".encode()
+            _good(connection.pgconn.prepare(name, statement.encode()))
+            self._prepared[statement] = name
+        self.queries += 1
+        answer = connection.pgconn.exec_prepared(
+            self._prepared[statement], [parameter.encode()], result_format=1
+        )
+        return [
+            tuple(
+                None if value is None else int.from_bytes(value, signed=True)
+                for value in (answer.get_value(row, column) for column in range(answer.nfields))
+            )
+            for row in range(_good(answer).ntuples)
+        ]
+
     @contextlib.contextmanager
     def bounded(self, most_ms: int) -> Iterator[None]:
         """Let no statement within take longer than this. Raises psycopg.Error."""
@@ -163,6 +190,7 @@ class Session:
         """Give the connection back, if there is one."""
         with self._guard:
             connection, self._connection = self._connection, None
+            self._prepared = {}
         if connection is not None:
             connection.close()
 
@@ -182,7 +210,7 @@ class Session:
             return psycopg.connect(
                 address,
                 autocommit=True,
-                prepare_threshold=0 if self._prepares else None,
+                prepare_threshold=None,
                 application_name=APPLICATION,
                 client_encoding="utf8",
                 connect_timeout=max(LEAST_CONNECT_S, math.ceil(self._settings.deadline_s)),
@@ -208,3 +236,10 @@ class Session:
             text = f"PostgreSQL {facts.version // 10_000} is too old: 14 and newer can be watched"
             raise TroubleError(DatabaseCondition.NOT_MEASURABLE, text)
         return facts
+
+
+def _good(answer: PGresult) -> PGresult:
+    """The same, unless the server refused. Raises psycopg.Error."""
+    if answer.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+        raise error_from_result(answer)
+    return answer
