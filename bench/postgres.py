@@ -25,7 +25,7 @@ ACTIVE = 500
 SAMPLES = 30
 INTERVAL_S = 10.0
 WATCH_S = 20.0
-PERIODS_MS = (20, 40, 75, 100)
+PERIODS_MS = (20, 40, 90)
 
 
 def measure() -> Section:

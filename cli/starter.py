@@ -35,7 +35,7 @@ DATABASE = """
 # engine = "postgres"            # postgres, mysql (MariaDB too) or redis
 # url = { env = "DATABASE_URL" } # with user and password; docs/databases.md says what to grant
 # interval_s = 10
-# sample_activity_ms = 75        # postgres: look at running queries so often, for their p95
+# sample_activity_ms = 90        # postgres: look at running queries so often, for their p95
 """
 
 TARGET = """

@@ -100,7 +100,7 @@ _OF_PART: Mapping[tuple[str, str, str], str] = MappingProxyType(
             "postgres",
             "activity",
             "not_measurable",
-        ): "Set `sample_activity_ms = 75` to know the p95 better than "
+        ): "Set `sample_activity_ms = 90` to know the p95 better than "
         "as a wide bracket; `compute_query_id` must be on.",
         ("postgres", "tables", "timeout"): "Reading the tables' statistics takes too long: lower `tables`.",
         ("postgres", "tables", "no_privilege"): "Tables the role may not see are left out: grant it "

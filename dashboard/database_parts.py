@@ -18,7 +18,7 @@ EXAMPLE = """[[database]]
 name = "shop"
 engine = "postgres"                 # postgres, mysql (MariaDB too) or redis
 url = { env = "SHOP_DATABASE_URL" } # postgresql://perfhouse:...@db.example.com/shop
-sample_activity_ms = 75             # PostgreSQL: know the p95 better than as a wide bracket
+sample_activity_ms = 90             # PostgreSQL: know the p95 better than as a wide bracket
 """
 FIRST_PARTS = ("connection", "statements", "activity", "tables")
 

@@ -30,7 +30,7 @@ SOURCES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 """What each engine calls the sources."""
 
 ADVICE = (
-    "Counts, sums and squares alone only bound a percentile. Set `sample_activity_ms = 75` to see how long "
+    "Counts, sums and squares alone only bound a percentile. Set `sample_activity_ms = 90` to see how long "
     "the slow ones take."
 )
 

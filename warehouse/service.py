@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import timedelta
 from pathlib import Path
 
-from warehouse import retention, tokens
+from warehouse import export, retention, tokens
 from warehouse.clock import Clock
 from warehouse.errors import StorageError
 from warehouse.exchange import exchange
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 RETENTION_EVERY_S = 3600
 CLOCK_JOB = "clock"
+PRELOAD_AFTER_S = 1.0
+"""When the code of exports is loaded: a start and its first answers come before."""
 
 
 class Warehouse:
@@ -47,10 +50,13 @@ class Warehouse:
         self._held = False
         self._schedule = Schedule(self._look_at_clock)
         self._schedule.every(RETENTION_EVERY_S, self.expire)
+        self._preload = threading.Timer(PRELOAD_AFTER_S, export.preload)
+        self._preload.daemon = True
 
     def start(self) -> None:
         """Begin the work the warehouse does by itself."""
         self._schedule.start()
+        self._preload.start()
 
     def expire(self) -> dict[str, int]:
         """Delete what is older than the configuration keeps; rows deleted per table.
@@ -90,6 +96,7 @@ class Warehouse:
     def close(self) -> None:
         """Store what waits, then close the file."""
         self._schedule.stop()
+        self._preload.cancel()
         self.clock.save()
         self.writer.close()
         self.store.close()

@@ -34,7 +34,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DEMO = "demo"
 """The demo target's folder, and the name its database is watched by."""
 
-DEMO_SAMPLE_MS = 75
+DEMO_SAMPLE_MS = 90
 Part = TypeVar("Part", bound=Section)
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound

@@ -79,7 +79,7 @@ def plenty(client: Client, *, minutes: int = 90, until: datetime | None = None) 
     for part, said in (
         ("connection", "PostgreSQL 15.18"),
         ("statements", "pg_stat_statements 1.10"),
-        ("activity", "sampled every 75 ms"),
+        ("activity", "sampled every 90 ms"),
         ("tables", ""),
     ):
         rows += [database_state(at, part=part, text=said) for at in (first, end - timedelta(seconds=20))]
