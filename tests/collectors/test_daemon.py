@@ -4,7 +4,7 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from tests.collectors.processes import (
     watching,
 )
 from tests.servers import faulty
+from tests.servers.lying import LyingServer, lying_servers
 from tests.servers.warehouse import running_warehouse, write_config
 from tests.warehouse.records import attempt, minute_ago
 from warehouse.model import GapReason, now
@@ -133,9 +134,35 @@ def test_a_second_daemon_exits_75_and_names_the_first(tmp_path: Path) -> None:
 
 
 def test_bad_targets_have_no_effect_on_a_healthy_one(tmp_path: Path, target: CountingTarget) -> None:
+    """Bad HTTP targets, and each lie told to each kind of database's collector, all at once."""
     bad = faulty.start()
+    with lying_servers() as liars:
+        _watch_with(tmp_path, target, bad, databases_of(tmp_path, liars))
+
+
+def databases_of(tmp_path: Path, liars: Mapping[str, LyingServer]) -> str:
+    """Configuration of a database per engine and lie."""
+    text = ""
+    for engine in ("postgres", "mysql", "redis"):
+        for number, (lie, server) in enumerate(liars.items()):
+            address = tmp_path / f"{engine}{number}.url"
+            scheme = "postgresql" if engine == "postgres" else engine
+            address.write_text(f"{scheme}://who:word@127.0.0.1:{server.port}/0", encoding="utf-8")
+            text += f'''
+                [[database]]
+                name = "{engine} {lie}"
+                engine = "{engine}"
+                url = {{ file = "{address}" }}
+                interval_s = 1
+                deadline_s = 2
+                '''
+    return text
+
+
+def _watch_with(tmp_path: Path, target: CountingTarget, bad: faulty.FaultyServer, databases: str) -> None:
     config = (
         QUICK
+        + databases
         + watching("healthy", target.url, PATHS, interval_s=2)
         + "".join(
             watching(name, bad.url, paths, more="deadline_s = 2")
@@ -160,6 +187,9 @@ def test_bad_targets_have_no_effect_on_a_healthy_one(tmp_path: Path, target: Cou
             assert gaps.filter(reason=GapReason.OVERLAP.value)["job"].str.starts_with("probe hung").any()
             hung = asked(warehouse, "attempts", target="hung")["outcome"]
             assert set(hung) == {"timeout"}
+            states = asked(warehouse, "database_states").filter(part="connection")
+            assert states.height == 12, "each is told of"
+            assert "ok" not in set(states["state"])
             jobs = asked(warehouse, "collector_jobs")
             assert set(jobs.filter(state="failing")["job"]) == set(), (
                 "a target that is down is no failing job"
