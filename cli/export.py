@@ -171,5 +171,7 @@ def _others(known: Mapping[str, Any]) -> list[str]:
 
 
 def _refuse_existing(out: Path | None, *, force: bool) -> None:
+    if out is not None and out.is_dir():
+        raise InvalidInputError(f"{out} is a directory", field="--out", hint="Name a file in it.")
     if out is not None and out.exists() and not force:
         raise InvalidInputError(f"{out} exists already", field="--out", hint="Add --force to overwrite it.")

@@ -121,3 +121,19 @@ def test_a_broken_answer_leaves_no_file_and_keeps_the_old_one(breaking: Client, 
 def test_a_full_or_closed_target_is_told(breaking: Client) -> None:
     with pytest.raises(InvalidInputError, match="cannot write /proc/nothing/x"):
         export(breaking, Wanted("endpoints", "csv", None, None, []), Path("/proc/nothing/x"), force=False)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_is_no_file_to_write_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, force: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path(), tmp_path):
+        with pytest.raises(InvalidInputError, match="is a directory") as caught:
+            export(
+                Client("http://127.0.0.1:9", lambda: "none"),
+                Wanted("gaps", "csv", None, None, []),
+                folder,
+                force=force,
+            )
+        assert caught.value.field == "--out"
