@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -123,3 +124,13 @@ Header = Annotated[
 ]
 Headers = Annotated[Mapping[str, Header], AfterValidator(_refuse_literal_secrets)]
 """Header names and values; a value is plain text or refers to a secret."""
+
+
+def _table_or_list(value: object) -> object:
+    if not isinstance(value, dict | list):
+        raise ValueError("expected a table or a list")  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+JsonBody = Annotated[dict[str, Any] | list[Any], BeforeValidator(_table_or_list)]
+"""A body that is sent as JSON."""

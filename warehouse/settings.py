@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -13,13 +13,21 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from warehouse.errors import ConfigurationError
 from warehouse.faults import describe, describe_syntax, is_echo
 from warehouse.fields import ConfigPath, Port, Seconds, Secret, Section, Url, refuse_repeats
+from warehouse.loads import AccessSettings, AgentSettings, LoadSettings, PresetSettings, ScheduleSettings
 from warehouse.model import Name
+from warehouse.scenarios import ScenarioSettings, presets_by_name, scenarios_by_name
 from warehouse.targets import DatabaseSettings, EndpointSettings, HostSettings, TargetSettings
 
 __all__ = [
+    "AccessSettings",
+    "AgentSettings",
     "DatabaseSettings",
     "EndpointSettings",
     "HostSettings",
+    "LoadSettings",
+    "PresetSettings",
+    "ScenarioSettings",
+    "ScheduleSettings",
     "Secret",
     "Settings",
     "TargetSettings",
@@ -35,6 +43,9 @@ DEMO = "demo"
 """The demo target's folder, and the name its database is watched by."""
 
 DEMO_SAMPLE_MS = 90
+NAMED = ("target", "database", "preset", "scenario", "schedule")
+"""The lists of tables that each have a name of their own."""
+
 Part = TypeVar("Part", bound=Section)
 
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
@@ -114,23 +125,56 @@ class Settings(Section):
     target: tuple[TargetSettings, ...] = ()
     database: tuple[DatabaseSettings, ...] = ()
     host: HostSettings | None = None
+    preset: tuple[PresetSettings, ...] = ()
+    scenario: tuple[ScenarioSettings, ...] = ()
+    schedule: tuple[ScheduleSettings, ...] = ()
+    agent: AgentSettings = AgentSettings()
+    access: AccessSettings = AccessSettings()
 
-    @field_validator("target")
+    @field_validator(*NAMED)
     @classmethod
-    def _target_names_differ(cls, targets: tuple[TargetSettings, ...]) -> tuple[TargetSettings, ...]:
-        refuse_repeats(target.name for target in targets)
-        return targets
-
-    @field_validator("database")
-    @classmethod
-    def _database_names_differ(cls, databases: tuple[DatabaseSettings, ...]) -> tuple[DatabaseSettings, ...]:
-        refuse_repeats(database.name for database in databases)
-        return databases
+    def _names_differ(cls, named: tuple[Any, ...]) -> tuple[Any, ...]:
+        refuse_repeats(each.name for each in named)
+        return named
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Settings:
         _refuse_shared_ports(self.warehouse, self.dashboard, self.demo)
         return self
+
+    @model_validator(mode="after")
+    def _names_refer(self) -> Settings:
+        targets = [target.name for target in self.target]
+        for scenario in self.scenario:
+            for name in scenario.targets:
+                _refuse_unknown(f"scenario {scenario.name}", "target", name, targets)
+        for each in self.schedule:
+            where = f"schedule {each.name}"
+            _refuse_unknown(where, "target", each.target, targets)
+            _refuse_unknown(where, "preset", each.preset, self.presets)
+            if each.scenario is not None:
+                _refuse_unknown(where, "scenario", each.scenario, self.scenarios)
+        return self
+
+    @property
+    def presets(self) -> Mapping[str, PresetSettings]:
+        """The presets by name, the built-in ones among them."""
+        return presets_by_name(self.preset)
+
+    @property
+    def scenarios(self) -> Mapping[str, ScenarioSettings]:
+        """The scenarios by name, the built-in ones among them."""
+        return scenarios_by_name(self.scenario)
+
+    @property
+    def agent_name(self) -> str:
+        """What the load agent of this machine is called."""
+        return self.agent.name or self.collectors.name
+
+    @property
+    def runs_dir(self) -> Path:
+        """A folder for each load test that this machine's agent runs or ran."""
+        return self.data_dir / "runs"
 
     @property
     def database_file(self) -> Path:
@@ -160,6 +204,11 @@ class Settings(Section):
     def spool_dir(self) -> Path:
         """Batches that wait for the warehouse."""
         return self.data_dir / "spool"
+
+
+def _refuse_unknown(where: str, kind: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise ValueError(f"{where}: expected a {kind} that is configured, given {name}")
 
 
 def _refuse_shared_ports(*sections: Listening) -> None:
@@ -231,11 +280,10 @@ def _hidden(file: Path, document: Mapping[str, Any]) -> list[str]:
         except ValueError as error:
             problems.append(f"{file}: {key}: {error}")
 
-    targets = [target for target in _list(document.get("target")) if isinstance(target, dict)]
-    judge("target", refuse_repeats, [str(target["name"]) for target in targets if "name" in target])
-    databases = [each for each in _list(document.get("database")) if isinstance(each, dict)]
-    judge("database", refuse_repeats, [str(each["name"]) for each in databases if "name" in each])
-    for number, target in enumerate(targets, 1):
+    tables = {key: [each for each in _list(document.get(key)) if isinstance(each, dict)] for key in NAMED}
+    for key, each in tables.items():
+        judge(key, refuse_repeats, [str(table["name"]) for table in each if "name" in table])
+    for number, target in enumerate(tables["target"], 1):
         endpoints = [_valid(EndpointSettings, each) for each in _list(target.get("endpoint"))]
         judge(f"target[{number}]", refuse_repeats, [each.label for each in endpoints if each])
     listening = [

@@ -6,16 +6,21 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from warehouse.fields import ConfigPath, Headers, Seconds, Secret, Section, Url, is_thorough, refuse_repeats
+from warehouse.fields import (
+    ConfigPath,
+    Headers,
+    JsonBody,
+    Seconds,
+    Secret,
+    Section,
+    Url,
+    is_thorough,
+    refuse_repeats,
+)
+from warehouse.loads import LoadSettings
 from warehouse.model import Name
-
-
-def _table_or_list(value: object) -> object:
-    if not isinstance(value, dict | list):
-        raise ValueError("expected a table or a list")  # noqa: TRY004 - pydantic reports ValueError
-    return value
 
 
 class EndpointSettings(Section):
@@ -26,7 +31,7 @@ class EndpointSettings(Section):
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     headers: Headers = Field(default_factory=dict)
     body: str | None = None
-    json_body: Annotated[dict[str, Any] | list[Any], BeforeValidator(_table_or_list)] | None = None
+    json_body: JsonBody | None = None
     expect_status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = (200,)
     expect_text: str | None = None
     expect_json: dict[str, Any] | None = None
@@ -57,6 +62,7 @@ class TargetSettings(Section):
     headers: Headers = Field(default_factory=dict)
     verify_tls: bool = True
     ca_file: ConfigPath | None = None
+    load: LoadSettings | None = None
     endpoint: tuple[EndpointSettings, ...] = Field(min_length=1)
 
     @field_validator("ca_file")

@@ -10,6 +10,8 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from tests.docs.pages import ROOT, tables
 from warehouse import settings
+from warehouse.loads import StageSettings
+from warehouse.scenarios import RequestSettings, TokenSettings
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": settings.Settings,
@@ -20,8 +22,17 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`[demo]`": settings.DemoSettings,
     "`[host]`": settings.HostSettings,
     "`[[target]]`": settings.TargetSettings,
+    "`[target.load]`": settings.LoadSettings,
     "`[[target.endpoint]]`": settings.EndpointSettings,
     "`[[database]]`": settings.DatabaseSettings,
+    "`[[preset]]`": settings.PresetSettings,
+    "`[[preset.stage]]`": StageSettings,
+    "`[[scenario]]`": settings.ScenarioSettings,
+    "`[scenario.token]`": TokenSettings,
+    "`[[scenario.request]]`": RequestSettings,
+    "`[[schedule]]`": settings.ScheduleSettings,
+    "`[agent]`": settings.AgentSettings,
+    "`[access]`": settings.AccessSettings,
 }
 NOT_A_KEY = {"path"}
 """Fields of Settings that no file sets: `path` is the file itself."""
@@ -36,6 +47,8 @@ TYPES = {
     "table": (dict,),
     "table or list": (dict, list),
     "table of strings and secrets": (dict,),
+    "table of strings": (dict,),
+    "number or list of numbers": (int, float, list),
     "list of strings": (list,),
     "list of integers": (list,),
     "list of tables": (list,),
