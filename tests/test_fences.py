@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-OURS = ("warehouse", "collectors", "dashboard", "demo", "cli")
+OURS = ("warehouse", "collectors", "dashboard", "loadtests", "demo", "cli")
 
 
 def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:

@@ -1,0 +1,1 @@
+"""Load tests: Locust as the engine, every request recorded, nothing lost."""

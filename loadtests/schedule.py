@@ -1,0 +1,91 @@
+"""Requests the runs that the configuration schedules; what was due while nobody looked is not made up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from apscheduler.triggers.cron import CronTrigger
+
+from warehouse.errors import ConfigurationError, PerfhouseError
+from warehouse.settings import ScheduleSettings
+
+log = logging.getLogger(__name__)
+
+LATEST = timedelta(seconds=30)
+"""How late a run may still be requested; later it is missed."""
+
+JUST_AFTER = timedelta(microseconds=1)
+
+Request = Callable[[ScheduleSettings], Any]
+"""Makes the run request. Raises PerfhouseError when it was not made."""
+
+
+class Trigger(Protocol):
+    """When a schedule is due: APScheduler's."""
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        """The first instant at or after `now` and after `previous`."""
+        ...
+
+
+class Schedule:
+    """The scheduled runs. Call `tick` about once a second."""
+
+    def __init__(
+        self,
+        entries: Iterable[ScheduleSettings],
+        request: Request,
+        *,
+        at: datetime,
+        trigger: Callable[[ScheduleSettings], Trigger] | None = None,
+    ) -> None:
+        """What was due before `at` is no concern of ours. Raises ConfigurationError for a wrong cron."""
+        make = trigger or cron_trigger
+        self._request = request
+        self._entries = [(entry, make(entry)) for entry in entries]
+        self._next = {entry.name: made.get_next_fire_time(None, at) for entry, made in self._entries}
+
+    def next_at(self, name: str) -> datetime | None:
+        """When a schedule is due next."""
+        return self._next[name]
+
+    def tick(self, at: datetime) -> None:
+        """Request what is due at `at`; tell what is missed."""
+        for entry, trigger in self._entries:
+            due = self._next[entry.name]
+            if due is None or due > at:
+                continue
+            self._next[entry.name] = trigger.get_next_fire_time(None, max(at, due + JUST_AFTER))
+            if at - due > LATEST:
+                log.warning(
+                    "schedule %s was due at %s and missed: nobody looked until %s",
+                    entry.name,
+                    due.isoformat(),
+                    at.isoformat(),
+                )
+            else:
+                self._make(entry, due)
+
+    def _make(self, entry: ScheduleSettings, due: datetime) -> None:
+        try:
+            self._request(entry)
+        except PerfhouseError as error:
+            log.warning(
+                "schedule %s was due at %s and made no run: %s", entry.name, due.isoformat(), error.message
+            )
+        else:
+            log.info("schedule %s requested %s at %s", entry.name, entry.preset, entry.target)
+
+
+def cron_trigger(entry: ScheduleSettings) -> Trigger:
+    """A schedule's five fields, UTC. Raises ConfigurationError."""
+    try:
+        made: Trigger = CronTrigger.from_crontab(entry.cron, timezone=UTC)
+    except ValueError as error:
+        raise ConfigurationError(
+            [f"schedule {entry.name}: cron: expected five fields of cron, given {entry.cron!r}: {error}"]
+        ) from None
+    return made

@@ -1,0 +1,155 @@
+"""Cuts a run's spool into blocks that arrive exactly once: their bytes are settled before they are sent."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from loadtests.folder import Folder, SpoolFile, write_whole
+
+log = logging.getLogger(__name__)
+
+ROW_BYTES = 32
+BLOCK_BYTES = 16_384 * ROW_BYTES
+"""The most that is sent at once; below the smallest body a warehouse may be set to take."""
+
+
+class Place(BaseModel):
+    """How far one file came, in bytes: what is acknowledged, and what was sent or is about to be."""
+
+    acknowledged: int = 0
+    promised: int = 0
+    refused: int = 0
+
+
+class Shipped(BaseModel):
+    """What `shipped.json` says."""
+
+    files: dict[str, Place] = {}
+    refusal: str = ""
+    complete_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole rows or lines of one file, always the same for the same id."""
+
+    file: SpoolFile
+    batch_id: str
+    offset: int
+    body: bytes
+
+
+class Shipment:
+    """What of one run the warehouse has. An answer that was lost is asked for again with the same bytes."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._file = folder.path / "shipped.json"
+        self._shipped = _read(self._file)
+
+    def blocks(self) -> Iterator[Block]:
+        """The next block of each file that has one, their ends written down before they are sent.
+
+        Raises OSError.
+        """
+        files = self._folder.spool()
+        promised = [self._promise(file) for file in files]
+        if any(promised):
+            self._save()
+        for file in files:
+            place = self._shipped.files[file.name]
+            if place.promised > place.acknowledged:
+                body = self._read_whole(file, place)
+                if body:
+                    batch_id = f"{self._folder.run_id}:{file.name}:{place.acknowledged}"
+                    yield Block(file, batch_id, place.acknowledged, body)
+                else:
+                    place.acknowledged = place.promised
+
+    def acknowledge(self, block: Block) -> None:
+        """The warehouse has it."""
+        self._shipped.files[block.file.name].acknowledged = block.offset + len(block.body)
+
+    def refuse(self, block: Block, words: str) -> None:
+        """The warehouse will never take it: it stays in its file, the next goes on. Raises OSError."""
+        self._shipped.files[block.file.name].refused += len(block.body)
+        self._shipped.refusal = words
+        self.acknowledge(block)
+        self._save()
+
+    @property
+    def refusal(self) -> str:
+        """What the warehouse would not take and why, in words; empty where it took everything."""
+        refused = sum(place.refused for place in self._shipped.files.values())
+        return f"{refused} bytes were refused: {self._shipped.refusal}" if refused else ""
+
+    @property
+    def has_all(self) -> bool:
+        """Whether the warehouse has every whole row and line there is now. Raises OSError."""
+        for file in self._folder.spool():
+            place = self._shipped.files.get(file.name, Place())
+            if self._whole_end(file, place.acknowledged) > place.acknowledged:
+                return False
+        return True
+
+    @property
+    def complete_at(self) -> float | None:
+        """Since when the warehouse knows that it has all, in seconds since the epoch."""
+        return self._shipped.complete_at
+
+    def complete(self, at: float) -> None:
+        """Remember that the warehouse knows that it has all. Raises OSError."""
+        self._shipped.complete_at = at
+        self._save()
+
+    def _promise(self, file: SpoolFile) -> bool:
+        """Decide where the file's next block ends; whether that has to be written down."""
+        place = self._shipped.files.setdefault(file.name, Place())
+        if place.promised > place.acknowledged:
+            return False
+        place.promised = self._whole_end(file, place.acknowledged)
+        return place.promised > place.acknowledged
+
+    def _whole_end(self, file: SpoolFile, start: int) -> int:
+        """The end of the last whole row or line of the block that begins at `start`."""
+        path = self._folder.path / file.name
+        if file.is_rows:
+            size = min(path.stat().st_size - start, BLOCK_BYTES)
+            return start + max(0, size) // ROW_BYTES * ROW_BYTES
+        lines = read_at(path, start, BLOCK_BYTES)
+        # A line without end is sent as it is, and refused, rather than held up for ever.
+        return start + (lines.rfind(b"\n") + 1 or len(lines) // BLOCK_BYTES * BLOCK_BYTES)
+
+    def _read_whole(self, file: SpoolFile, place: Place) -> bytes:
+        """The promised bytes; fewer only where a failure of the machine took the file's end."""
+        body = read_at(self._folder.path / file.name, place.acknowledged, place.promised - place.acknowledged)
+        if len(body) < place.promised - place.acknowledged:
+            body = body[: len(body) // ROW_BYTES * ROW_BYTES if file.is_rows else body.rfind(b"\n") + 1]
+        return body
+
+    def _save(self) -> None:
+        write_whole(self._file, self._shipped.model_dump_json())
+
+
+def read_at(path: Path, offset: int, most: int) -> bytes:
+    """Bytes of a file that may be growing. Raises OSError."""
+    with path.open("rb") as stream:
+        stream.seek(offset, os.SEEK_SET)
+        return stream.read(most)
+
+
+def _read(file: Path) -> Shipped:
+    try:
+        return Shipped.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return Shipped()
+    except (OSError, ValidationError):
+        # Sent from the start again: the warehouse knows each block that it has by the id.
+        log.warning("%s cannot be read; everything is sent again", file)
+        return Shipped()

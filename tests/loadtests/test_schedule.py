@@ -1,0 +1,80 @@
+"""Scheduled runs are requested when they are due, once; what was missed is told and not made up."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from loadtests.schedule import Schedule
+from warehouse.errors import ConfigurationError, RefusedError
+from warehouse.settings import ScheduleSettings
+
+HOURLY = ScheduleSettings(name="hourly", cron="0 * * * *", target="shop", preset="smoke")
+START = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+DUE = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+
+
+class Requests(list[str]):
+    def __call__(self, entry: ScheduleSettings) -> None:
+        self.append(entry.name)
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+def test_a_run_is_requested_once_each_time_it_is_due() -> None:
+    made = Requests()
+    schedule = Schedule([HOURLY], made, at=START)
+    for second in range(0, 2 * 3600, 1):
+        schedule.tick(START + seconds(second))
+        schedule.tick(START + seconds(second + 0.4))
+    assert made == ["hourly", "hourly"]
+    assert schedule.next_at("hourly") == DUE + seconds(2 * 3600)
+
+
+def test_fields_are_read_as_cron_reads_them_in_utc() -> None:
+    weekdays = ScheduleSettings(name="night", cron="30 2 * * mon-fri", target="shop", preset="smoke")
+    friday_noon = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
+    schedule = Schedule([weekdays], Requests(), at=friday_noon)
+    assert schedule.next_at("night") == datetime(2026, 11, 30, 2, 30, tzinfo=UTC)
+
+
+def test_what_was_due_while_nobody_looked_is_told_and_not_made_up(caplog: pytest.LogCaptureFixture) -> None:
+    made = Requests()
+    schedule = Schedule([HOURLY], made, at=START)
+    with caplog.at_level(logging.WARNING):
+        schedule.tick(DUE + seconds(3 * 3600 + 600))
+    assert made == []
+    assert "schedule hourly was due at 2026-11-24T13:00:00+00:00 and missed" in caplog.text
+    assert schedule.next_at("hourly") == DUE + seconds(4 * 3600)
+    assert Schedule([HOURLY], made, at=DUE + seconds(1)).next_at("hourly") == DUE + seconds(3600)
+
+
+def test_a_little_late_is_not_missed() -> None:
+    made = Requests()
+    Schedule([HOURLY], made, at=START).tick(DUE + seconds(20))
+    assert made == ["hourly"]
+
+
+def test_a_refusal_is_told_and_the_next_is_made(caplog: pytest.LogCaptureFixture) -> None:
+    made = Requests()
+
+    def request(entry: ScheduleSettings) -> None:
+        if not made:
+            made.append("refused")
+            raise RefusedError("the target is busy with r1", status=409)
+        made(entry)
+
+    schedule = Schedule([HOURLY], request, at=START)
+    with caplog.at_level(logging.WARNING):
+        schedule.tick(DUE)
+    assert "made no run: the target is busy with r1" in caplog.text
+    schedule.tick(DUE + seconds(3600))
+    assert made == ["refused", "hourly"]
+
+
+def test_a_cron_that_is_none_is_named() -> None:
+    wrong = ScheduleSettings(name="odd", cron="61 * * * *", target="shop", preset="smoke")
+    with pytest.raises(ConfigurationError, match="schedule odd: cron"):
+        Schedule([wrong], Requests(), at=START)
