@@ -1,0 +1,66 @@
+"""The bytes of a run's spool: one row of 32 bytes for each request."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from warehouse.model import Outcome
+
+FIELDS = (
+    ("start_us", "<i8"),
+    ("wait_us", "<u4"),
+    ("service_us", "<u4"),
+    ("bytes", "<u4"),
+    ("user", "<u4"),
+    ("status", "<u2"),
+    ("endpoint", "<u2"),
+    ("error", "<u2"),
+    ("outcome", "u1"),
+    ("part", "u1"),
+)
+"""Names and numpy formats of a row's fields, in order. Corrected time is `wait_us + service_us`."""
+
+PACKED = struct.Struct("<qIIIIHHHBB")
+ROW_BYTES = PACKED.size
+MAX_U4 = 2**32 - 1
+
+OUTCOMES = tuple(Outcome)
+"""A row's outcome is an index in here."""
+
+PARTS = ("load", "token", "setup", "teardown")
+"""A row's part is an index in here."""
+
+OTHER_ERROR = 500
+"""The number of the last text of an error; further ones are told under it as `other`."""
+
+
+class Row(NamedTuple):
+    """One request as it was recorded."""
+
+    start_us: int
+    wait_us: int
+    service_us: int
+    bytes: int
+    user: int
+    status: int
+    endpoint: int
+    error: int
+    outcome: int
+    part: int
+
+
+def rows_file(worker: int) -> str:
+    """The name of a worker's file of rows."""
+    return f"requests-{worker}.bin"
+
+
+def events_file(worker: int) -> str:
+    """The name of a worker's file of events."""
+    return f"events-{worker}.jsonl"
+
+
+def unpack(spool: bytes) -> list[Row]:
+    """All whole rows; a torn one at the end is left out."""
+    whole = len(spool) // ROW_BYTES * ROW_BYTES
+    return [Row(*fields) for fields in PACKED.iter_unpack(spool[:whole])]
