@@ -78,7 +78,7 @@ def fill(settings: Settings, end: datetime) -> int:
         INSERT INTO query_shape (target, database, shape, category, query, source, first_seen_at)
         SELECT 'bench', 'shop', 's' || i, CASE WHEN i % 4 = 0 THEN 'write' ELSE 'read' END,
             'SELECT column_' || i || ' FROM some_table WHERE id = ?', 'local',
-            $end - to_milliseconds($intervals * $ms)
+            $end - to_milliseconds($intervals::BIGINT * $ms)
         FROM range($shapes) AS t(i)
         """,
         {**values, "shapes": SHAPES},
@@ -87,8 +87,8 @@ def fill(settings: Settings, end: datetime) -> int:
     connection.execute(
         """
         INSERT INTO query_stat
-        SELECT $end - to_milliseconds(($intervals - i) * $ms),
-            $end - to_milliseconds(($intervals - i + 1) * $ms),
+        SELECT $end - to_milliseconds(($intervals::BIGINT - i) * $ms),
+            $end - to_milliseconds(($intervals::BIGINT - i + 1) * $ms),
             1 + shape, calls, calls * mean, calls * mean * mean * 2, mean / 4, NULL, mean * 50, calls,
             calls * 20, calls, 0, 0, 0, calls * mean / 10, 0, NULL, NULL, FALSE
         FROM (
@@ -110,13 +110,13 @@ def fill(settings: Settings, end: datetime) -> int:
         gap,
     )
     connection.execute(
-        "INSERT INTO sample SELECT $end - to_milliseconds(($intervals - i) * $ms), "
+        "INSERT INTO sample SELECT $end - to_milliseconds(($intervals::BIGINT - i) * $ms), "
         "(SELECT max(series_id) FROM series), 22 + random() * 20, 'ok' FROM range($intervals) AS t(i)",
         values,
     )
     connection.execute(
-        "INSERT INTO query_latency SELECT $end - to_milliseconds(($intervals - i) * $ms), "
-        "$end - to_milliseconds(($intervals - i + 1) * $ms), 'bench', 'shop', 'activity', low, low * 1.1, 20 "
+        "INSERT INTO query_latency SELECT $end - to_milliseconds(($intervals::BIGINT - i) * $ms), "
+        "$end - to_milliseconds(($intervals::BIGINT - i + 1) * $ms), 'bench', 'shop', 'activity', low, low * 1.1, 20 "
         "FROM range($intervals) AS t(i), (SELECT 20000 * pow(1.3, k) AS low FROM range(10) AS k(k))",
         values,
     )
