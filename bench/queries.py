@@ -116,7 +116,8 @@ def fill(settings: Settings, end: datetime) -> int:
     )
     connection.execute(
         "INSERT INTO query_latency SELECT $end - to_milliseconds(($intervals::BIGINT - i) * $ms), "
-        "$end - to_milliseconds(($intervals::BIGINT - i + 1) * $ms), 'bench', 'shop', 'activity', low, low * 1.1, 20 "
+        "$end - to_milliseconds(($intervals::BIGINT - i + 1) * $ms), "
+        "'bench', 'shop', 'activity', low, low * 1.1, 20 "
         "FROM range($intervals) AS t(i), (SELECT 20000 * pow(1.3, k) AS low FROM range(10) AS k(k))",
         values,
     )
