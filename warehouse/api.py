@@ -11,12 +11,16 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.exceptions import HTTPException
 
 from warehouse import VERSION, checks, wire
+from warehouse.api_agents import agent_routes
 from warehouse.api_backup import backup_routes
 from warehouse.api_exports import export_routes
 from warehouse.api_questions import question_routes
+from warehouse.api_runs import run_routes
 from warehouse.api_verify import verify_routes
+from warehouse.bodies import read_body
 from warehouse.declared import Health, batch_body, refusals
 from warehouse.doors import Doors
 from warehouse.errors import InvalidInputError, NotAllowedError, PerfhouseError, RefusedError, StoppedError
@@ -50,6 +54,7 @@ def create_app(warehouse: Warehouse) -> FastAPI:
     app.add_middleware(Doors, allowed_hosts=warehouse.settings.warehouse.allowed_hosts)
     app.add_exception_handler(PerfhouseError, _show_error)
     app.add_exception_handler(RequestValidationError, _show_invalid)
+    app.add_exception_handler(HTTPException, _show_refusal)
     app.include_router(_health_route(warehouse))
     app.include_router(_ingest_route(warehouse), prefix="/api/v1")
     may_read, may_act = _may(warehouse, Scope.READ), _may(warehouse, Scope.ACT)
@@ -57,17 +62,20 @@ def create_app(warehouse: Warehouse) -> FastAPI:
     app.include_router(export_routes(warehouse, may_read), prefix="/api/v1")
     app.include_router(backup_routes(warehouse, may_read, may_act), prefix="/api/v1")
     app.include_router(verify_routes(warehouse, may_read), prefix="/api/v1")
+    may_launch, may_load = _may(warehouse, Scope.ACT, Scope.LOAD), _may(warehouse, Scope.LOAD)
+    app.include_router(run_routes(warehouse, may_launch, may_act), prefix="/api/v1")
+    app.include_router(agent_routes(warehouse, may_load), prefix="/api/v1")
     return app
 
 
-def _may(warehouse: Warehouse, scope: Scope) -> Callable[..., Token]:
-    """A dependency: the request's token, if it has the scope."""
+def _may(warehouse: Warehouse, *scopes: Scope) -> Callable[..., Token]:
+    """A dependency: the request's token, if it has one of the scopes."""
     bearer = HTTPBearer(auto_error=False)
 
     def check(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Token:
         if given is None:
             raise NotAllowedError("a bearer token is needed", "Send Authorization: Bearer ...", status=401)
-        return warehouse.keyring.check(given.credentials, scope)
+        return warehouse.keyring.check(given.credentials, *scopes)
 
     return check
 
@@ -92,27 +100,11 @@ def _ingest_route(warehouse: Warehouse) -> APIRouter:
         request: Request, token: Annotated[Token, Depends(_may(warehouse, Scope.INGEST))]
     ) -> Receipt:
         """Store a batch whole, once, or not at all; answered after the commit."""
-        body = await _read_body(request, most_bytes)
+        body = await read_body(request, most_bytes)
         incoming = await to_thread.run_sync(_unpack, request, body, token)
         return await asyncio.wrap_future(warehouse.writer.ingest(incoming))
 
     return router
-
-
-async def _read_body(request: Request, most_bytes: int) -> bytes:
-    parts = []
-    length = 0
-    async for part in request.stream():
-        length += len(part)
-        if length > most_bytes:
-            raise InvalidInputError(
-                f"expected at most {most_bytes} bytes",
-                field="body",
-                hint="Send smaller batches, or raise warehouse.max_body_mb.",
-                status=413,
-            )
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _unpack(request: Request, body: bytes, token: Token) -> checks.Incoming:
@@ -157,3 +149,13 @@ async def _show_invalid(request: Request, error: Exception) -> Response:
     fault = error.errors()[0]
     field = ".".join(str(part) for part in fault["loc"][1:]) or "parameters"
     return await _show_error(request, InvalidInputError(wire.in_words(fault), field=field))
+
+
+async def _show_refusal(request: Request, error: Exception) -> Response:
+    """What the framework refuses by itself, in our words: no such path or method, a body that is no text."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 400:
+        return await _show_error(request, InvalidInputError("expected JSON in UTF-8", field="body"))
+    answer = await _show_error(request, RefusedError(str(error.detail), status=error.status_code))
+    answer.headers.update(error.headers or {})
+    return answer

@@ -67,11 +67,18 @@ def parameters_of(question: Question) -> type[Asked]:
     return parameters
 
 
+_QUERIES: dict[tuple[type[Asked], tuple[str, ...]], type[Asked]] = {}
+"""Questions of the same parameters share a model: FastAPI mistakes its own fields past 128 models."""
+
+
 def query_of(question: Question, **more: Any) -> Any:
     """The question's parameters and `more` (name: type and default) as the query string of a route."""
     base = parameters_of(question)
     assert not more.keys() & base.model_fields.keys(), "a question has a parameter of this name"
-    return Annotated[create_model(f"{base.__name__}Query", __base__=base, **more), Query()]
+    key = (base, tuple(more))
+    if key not in _QUERIES:
+        _QUERIES[key] = create_model(f"{base.__name__}Query", __base__=base, **more) if more else base
+    return Annotated[_QUERIES[key], Query()]
 
 
 FORMAT = (Format | None, Field(None, alias="format"))

@@ -19,6 +19,7 @@ import polars as pl
 from warehouse import errors
 from warehouse.model import Receipt
 from warehouse.replies import Parameter, query_of, raise_refusal, token_in
+from warehouse.run_calls import RunCalls
 from warehouse.settings import Settings
 from warehouse.wire import ARROW, pack
 
@@ -40,7 +41,7 @@ class ExportState:
     total_rows: int | None
 
 
-class Client:
+class Client(RunCalls):
     """Talks to one warehouse with one token. Safe to share between threads."""
 
     def __init__(
@@ -66,10 +67,11 @@ class Client:
 
     @classmethod
     def for_process(cls, settings: Settings, process: str, **options: Any) -> Client:
-        """The client of one of this configuration's processes: `collect`, `dashboard` or `cli`."""
-        remote = settings.collectors
-        if process == "collect" and remote.warehouse_url is not None and remote.token is not None:
-            return cls(remote.warehouse_url, remote.token.reveal, source=remote.name, **options)
+        """The client of one of this configuration's processes: `collect`, `agent`, `dashboard` or `cli`."""
+        remote = settings.agent if process == "agent" else settings.collectors
+        if process in ("collect", "agent") and remote.warehouse_url is not None and remote.token is not None:
+            source = settings.agent_name if process == "agent" else remote.name
+            return cls(remote.warehouse_url, remote.token.reveal, source=source, **options)
         file = settings.token_dir / f"{process}.json"
         return cls(settings.warehouse.url, lambda: token_in(file), **options)
 

@@ -114,7 +114,8 @@ def _insert(connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:
     counts = [incoming.rows(kind) for kind in COUNTED]
     counts.append(sum(incoming.rows(kind) for kind in incoming.tables) - sum(counts))
     connection.execute(
-        "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO batch (batch_id, source, received_at, {', '.join(COUNTED)}, database_rows) "  # noqa: S608 - constants
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [incoming.batch_id, incoming.source, received_at, *counts],
     )
     return _receipt(incoming.batch_id, counts, stored=True, overflowed=overflowed)

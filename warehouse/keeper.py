@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -19,7 +19,7 @@ from warehouse import notes
 from warehouse.acks import Ack
 from warehouse.checks import Incoming
 from warehouse.errors import StoppedError, StorageError
-from warehouse.model import Event, JobState, Receipt, now
+from warehouse.model import Event, JobState, now
 from warehouse.room import Room, Space
 
 if TYPE_CHECKING:
@@ -106,13 +106,13 @@ class Keeper:
             self._connection = self._store.cursor()
         return self._connection
 
-    def stored(self, incoming: Incoming, receipt: Receipt) -> None:
+    def stored(self, ack: Callable[[], Ack], *, is_new: bool) -> None:
         """Remember a batch that is about to be acknowledged, outside the write-ahead log."""
         log_bytes = self._store.sizes()[1]
         if log_bytes < self._log_bytes:
             self._store.acks.clear()
-        if receipt.stored and log_bytes:
-            self._store.acks.note(_ack(incoming))
+        if is_new and log_bytes:
+            self._store.acks.note(ack())
         self._log_bytes = log_bytes
 
     def failed(self, error: duckdb.Error) -> None:
@@ -227,7 +227,8 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def _ack(incoming: Incoming) -> Ack:
+def ack_of(incoming: Incoming) -> Ack:
+    """What is remembered of a batch."""
     tables = [table for table in incoming.tables.values() if table.num_rows]
     spans = [pc.min_max(table["at"].cast(pa.int64())).as_py() for table in tables]
     return Ack(

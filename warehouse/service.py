@@ -16,6 +16,7 @@ from warehouse.keeper import Keeper
 from warehouse.model import JobState, now
 from warehouse.notes import event
 from warehouse.reader import Reader
+from warehouse.run_orders import Agents
 from warehouse.schedule import Schedule
 from warehouse.settings import Settings
 from warehouse.store import Store
@@ -46,6 +47,7 @@ class Warehouse:
             self.store, deadline_s=settings.warehouse.deadline_s, row_cap=settings.warehouse.row_cap
         )
         self.exports = Exports()
+        self.agents = Agents()
         self.clock = Clock(settings.data_dir / "warehouse.clock")
         self._held = False
         self._schedule = Schedule(self._look_at_clock)
@@ -106,3 +108,4 @@ def _ensure_local_tokens(settings: Settings) -> None:
     tokens.ensure_local(settings.token_dir, "collect", [Scope.INGEST], [settings.collectors.name])
     tokens.ensure_local(settings.token_dir, "dashboard", [Scope.READ, Scope.ACT])
     tokens.ensure_local(settings.token_dir, "cli", [Scope.READ, Scope.ACT])
+    tokens.ensure_local(settings.token_dir, "agent", [Scope.LOAD, Scope.INGEST], [settings.agent_name])

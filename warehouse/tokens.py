@@ -21,11 +21,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class Scope(StrEnum):
-    """What a token allows: sending samples of its sources, asking, or acting."""
+    """What a token allows: sending samples of its sources, asking, acting, or running load tests."""
 
     INGEST = "ingest"
     READ = "read"
     ACT = "act"
+    LOAD = "load"
 
 
 class Token(BaseModel):
@@ -85,14 +86,15 @@ class Keyring:
         self._stamp: object = None
         self._by_digest: dict[str, Token] = {}
 
-    def check(self, value: str, scope: Scope) -> Token:
-        """The token that `value` is. Raises NotAllowedError when it is unknown or lacks the scope."""
+    def check(self, value: str, *scopes: Scope) -> Token:
+        """The token that `value` is. Raises NotAllowedError when it is unknown or has none of the scopes."""
         token = self._tokens().get(_digest(value))
         if token is None:
             raise NotAllowedError("the token is not known here", "It may have been revoked.", status=401)
-        if scope not in token.scopes:
+        if not set(scopes) & set(token.scopes):
+            wanted = " or ".join(scopes)
             raise NotAllowedError(
-                f"the token {token.name} may not {scope}", "Use a token with that scope.", status=403
+                f"the token {token.name} may not {wanted}", "Use a token with that scope.", status=403
             )
         return token
 

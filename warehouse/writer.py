@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 
+from warehouse.acks import Ack
 from warehouse.checks import Incoming
 from warehouse.errors import StorageError
 from warehouse.ingest import store_batch
-from warehouse.keeper import Keeper, is_fault
+from warehouse.keeper import Keeper, ack_of, is_fault
 from warehouse.model import Event, Receipt
 from warehouse.notes import batch_of
 from warehouse.salvage import storage_error
@@ -61,6 +62,17 @@ class Writer:
         """
         self._keeper.check()
         return self.submit(lambda connection: self._store(connection, incoming))
+
+    def store(self, work: Callable[[DuckDBPyConnection], bool], ack: Ack) -> Future[bool]:
+        """Store what is a batch of its own kind by `work`, which says whether it was new. As `ingest`."""
+
+        def run() -> bool:
+            is_new = work(self._keeper.connection())
+            self._keeper.stored(lambda: ack, is_new=is_new)
+            return is_new
+
+        self._keeper.check()
+        return self.apart(run)
 
     def submit(self, work: Callable[[DuckDBPyConnection], T]) -> Future[T]:
         """Run `work` on the writer's connection, after what waits already."""
@@ -110,7 +122,7 @@ class Writer:
 
     def _store(self, connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:
         receipt = store_batch(connection, incoming)
-        self._keeper.stored(incoming, receipt)
+        self._keeper.stored(lambda: ack_of(incoming), is_new=receipt.stored)
         return receipt
 
     def _fail(self, error: duckdb.Error) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
 import streamlit as st
 
@@ -28,7 +31,8 @@ def body(scene: Scene, answers: page.Answers) -> None:
     if isinstance(known, PerfhouseError):
         panels.fault(known, "Questions")
         return
-    names = sorted(known, key=lambda name: catalogue.TITLES.get(name, name).lower())
+    whole = [name for name, each in known.items() if not needed(each["parameters"])]
+    names = sorted(whole, key=lambda name: catalogue.TITLES.get(name, name).lower())
     titles = {name: catalogue.title_of(question(name), merged_matters=False) for name in names}
     name = choices.one("Rows", "rows", names, default=DEFAULT, words=titles)
     schema = known[name]["parameters"]
@@ -50,6 +54,11 @@ def body(scene: Scene, answers: page.Answers) -> None:
             st.markdown("There are none in this window with these filters.")
         else:
             st.dataframe(shown(rows), hide_index=True, height="content", key="preview", alt="The first rows")
+
+
+def needed(schema: Mapping[str, Any]) -> set[str]:
+    """Parameters without which there is no answer, as a run's id: its own page exports that."""
+    return set(schema.get("required", ())) - {"start", "end"}
 
 
 def everything(scene: Scene, entry: Entry, total: int | None) -> None:

@@ -225,11 +225,10 @@ def answers(up: Up) -> str:
     with Client.for_process(up.settings, "cli") as client:
         told += [json.dumps(client.questions()), str(client.health())]
         told.append(client._http.get("/api/v1/openapi.json").text)
-        windowed = {
-            each["name"] for each in client.questions() if "start" in each["parameters"]["properties"]
-        }
+        known = {**window, "run_id": "r20260101000000-000000"}
+        takes = {each["name"]: each["parameters"]["properties"] for each in client.questions()}
         for name in QUESTIONS:
-            parameters = window if name in windowed else {}
+            parameters = {each: value for each, value in known.items() if each in takes[name]}
             frame = client.ask(name, **parameters)
             told.append(frame.write_ndjson())
             for form in ("csv", "json", "parquet"):

@@ -11,6 +11,8 @@ from warehouse.questions import (
     queries,
     query_changes,
     query_latency,
+    run_series,
+    runs,
     storage,
 )
 from warehouse.questions.asking import Statement
@@ -51,6 +53,14 @@ QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
         collectors.gaps,
         collectors.events,
         collectors.freshness,
+        runs.runs,
+        runs.run,
+        run_series.run_seconds,
+        run_series.run_endpoints,
+        run_series.run_failures,
+        run_series.run_requests,
+        runs.load_agents,
+        runs.audit_log,
         storage.samples,
         storage.storage,
     )

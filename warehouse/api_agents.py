@@ -1,0 +1,91 @@
+"""Routes by which load agents get their work and tell of it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from anyio import to_thread
+from duckdb import DuckDBPyConnection
+from fastapi import APIRouter, Depends, Header, Path, Request
+
+from warehouse import run_orders
+from warehouse.bodies import read_body
+from warehouse.declared import refusals
+from warehouse.model import now
+from warehouse.run_model import RUN_ID, Claim, Orders, Report, RowsReceipt, RunAnswer
+from warehouse.run_rows import (
+    events_ack,
+    piece,
+    read_events,
+    read_requests,
+    requests_ack,
+    store_events,
+    store_requests,
+)
+from warehouse.service import Warehouse
+from warehouse.tokens import Token
+from warehouse.transaction import transaction
+
+SPOOL: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""The declared body of a piece of a spool."""
+
+RunId = Annotated[str, Path(pattern=RUN_ID)]
+BatchId = Annotated[str, Header(alias="X-Batch-Id", max_length=100)]
+Worker = Annotated[int, Header(alias="X-Worker", ge=0, le=65535)]
+
+
+def agent_routes(warehouse: Warehouse, may_load: Callable[..., Token]) -> APIRouter:
+    """`/agent/claim`, and `/runs/ID/report`, `/rows` and `/events`."""
+    router = APIRouter(dependencies=[Depends(may_load)], responses=refusals(400, 401, 403, 422, 503))
+    most_bytes = warehouse.settings.warehouse.max_body_mb * 1_000_000
+
+    @router.post("/agent/claim")
+    def claim(asked: Claim) -> Orders:
+        """What there is to do for a load agent: a run to start, runs to cancel, runs to help with."""
+
+        def work(connection: DuckDBPyConnection) -> Orders:
+            with transaction(connection):
+                return warehouse.agents.claim(connection, asked)
+
+        return warehouse.writer.submit(work).result()
+
+    @router.post("/runs/{run_id}/report", responses=refusals(404, 409))
+    def report(run_id: RunId, told: Report) -> RunAnswer:
+        """How a run does. When all it measured is stored it is judged."""
+
+        def work(connection: DuckDBPyConnection) -> RunAnswer:
+            with transaction(connection):
+                return run_orders.report(connection, run_id, told)
+
+        return warehouse.writer.submit(work).result()
+
+    @router.post("/runs/{run_id}/rows", responses=refusals(404, 413), openapi_extra=SPOOL)
+    async def rows(request: Request, run_id: RunId, x_batch_id: BatchId, x_worker: Worker) -> RowsReceipt:
+        """Store a piece of a spool's requests once: rows of 32 bytes."""
+        named = piece(run_id, x_batch_id, x_worker)
+        body = await read_body(request, most_bytes)
+        table = await to_thread.run_sync(read_requests, body, now())
+        stored = await asyncio.wrap_future(
+            warehouse.writer.store(
+                lambda held: store_requests(held, named, table), requests_ack(named, table)
+            )
+        )
+        return RowsReceipt(batch_id=x_batch_id, stored=stored, rows=table.num_rows)
+
+    @router.post("/runs/{run_id}/events", responses=refusals(404, 413), openapi_extra=SPOOL)
+    async def events(request: Request, run_id: RunId, x_batch_id: BatchId, x_worker: Worker) -> RowsReceipt:
+        """Store a piece of a spool's events once: lines of JSON. Lines that cannot be read are counted."""
+        named = piece(run_id, x_batch_id, x_worker)
+        body = await read_body(request, most_bytes)
+        lines, skipped = await to_thread.run_sync(read_events, body)
+        stored = await asyncio.wrap_future(
+            warehouse.writer.store(lambda held: store_events(held, named, lines), events_ack(named, lines))
+        )
+        return RowsReceipt(batch_id=x_batch_id, stored=stored, rows=len(lines), skipped=skipped)
+
+    return router

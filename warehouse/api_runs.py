@@ -1,0 +1,117 @@
+"""Routes by which people and programs request load tests, stop them, and keep their history in order."""
+
+import secrets
+from collections.abc import Callable
+from typing import Annotated
+
+from duckdb import DuckDBPyConnection
+from fastapi import APIRouter, Depends, Header, Path
+
+from warehouse import audit, runs
+from warehouse.access import Asker, asker, refuse_stranger
+from warehouse.declared import refusals
+from warehouse.errors import InvalidInputError, NotAllowedError, RefusedError
+from warehouse.plan import make_plan
+from warehouse.run_model import RUN_ID, Note, Pin, RunAnswer, RunRequest
+from warehouse.service import Warehouse
+from warehouse.tokens import Token
+from warehouse.transaction import transaction
+
+Work = Callable[[DuckDBPyConnection], RunAnswer]
+RunId = Annotated[str, Path(pattern=RUN_ID)]
+Person = Annotated[str | None, Header(alias="X-Person", max_length=1000)]
+Local = Annotated[str | None, Header(alias="X-Local", max_length=1)]
+RequestId = Annotated[
+    str | None, Header(alias="X-Request-Id", min_length=8, max_length=64, pattern="^[A-Za-z0-9_-]+$")
+]
+
+
+def run_routes(
+    warehouse: Warehouse, may_launch: Callable[..., Token], may_act: Callable[..., Token]
+) -> APIRouter:
+    """`/runs`: request, cancel, pin, note, delete. Every one of them is in the audit log."""
+    router = APIRouter(responses=refusals(400, 401, 403, 422, 503))
+
+    def acting(
+        token: Annotated[Token, Depends(may_act)], x_person: Person = None, x_local: Local = None
+    ) -> Asker:
+        return asker(token, x_person, x_local)
+
+    def launching(
+        token: Annotated[Token, Depends(may_launch)], x_person: Person = None, x_local: Local = None
+    ) -> Asker:
+        return asker(token, x_person, x_local)
+
+    acts = Annotated[Asker, Depends(acting)]
+
+    @router.post("/runs", status_code=201, responses=refusals(409))
+    def request(
+        asked: RunRequest, asks: Annotated[Asker, Depends(launching)], x_request_id: RequestId = None
+    ) -> RunAnswer:
+        """Request a load test. The same X-Request-Id again changes nothing."""
+        request_id = f"{asks.token.name}:{x_request_id or secrets.token_urlsafe(16)}"
+
+        def work(connection: DuckDBPyConnection) -> RunAnswer:
+            plan = make_plan(warehouse.settings, asked.target, asked.preset, asked.scenario)
+            runs.refuse_unconfirmed(plan, asked.confirm, asked.via)
+            return runs.request(connection, plan, asked, asks.name, request_id)
+
+        subject = f"{asked.preset} at {asked.target}"
+        return _audited(warehouse, asks, asked.via, "launch", subject, work, launches=True)
+
+    @router.post("/runs/{run_id}/cancel", responses=refusals(404, 409))
+    def cancel(run_id: RunId, asks: acts) -> RunAnswer:
+        """Stop a run gracefully; what it measured is kept."""
+        return _audited(
+            warehouse, asks, "", "cancel", run_id, lambda held: runs.cancel(held, run_id, asks.name)
+        )
+
+    @router.post("/runs/{run_id}/baseline", responses=refusals(404))
+    def pin(run_id: RunId, asked: Pin, asks: acts) -> RunAnswer:
+        """Keep a run for ever, its requests included, or no longer."""
+        action = "pin" if asked.pinned else "unpin"
+        return _audited(
+            warehouse, asks, "", action, run_id, lambda held: runs.pin(held, run_id, pinned=asked.pinned)
+        )
+
+    @router.post("/runs/{run_id}/note", responses=refusals(404))
+    def note(run_id: RunId, asked: Note, asks: acts) -> RunAnswer:
+        """Replace the note on a run."""
+        return _audited(
+            warehouse, asks, "", "note", run_id, lambda held: runs.annotate(held, run_id, asked.text)
+        )
+
+    @router.delete("/runs/{run_id}", responses=refusals(404, 409))
+    def delete(run_id: RunId, asks: acts) -> RunAnswer:
+        """Delete a run that has ended and is no baseline, with all it measured."""
+        return _audited(warehouse, asks, "", "delete", run_id, lambda held: runs.delete(held, run_id))
+
+    return router
+
+
+def _audited(
+    warehouse: Warehouse,
+    asks: Asker,
+    via: str,
+    action: str,
+    subject: str,
+    work: Work,
+    *,
+    launches: bool = False,
+) -> RunAnswer:
+    """Do it if this asker may, with a row in the audit log in the same transaction; else log the refusal."""
+
+    def do(connection: DuckDBPyConnection) -> RunAnswer:
+        with transaction(connection):
+            answer = work(connection)
+            told = f"{subject} is {answer.run_id}" if launches else ""
+            audit.note(connection, asks.name, via or asks.token.name, action, subject, audit.DONE, told)
+            return answer
+
+    try:
+        refuse_stranger(asks, warehouse.settings.access, via if launches else "")
+        return warehouse.writer.submit(do).result()
+    except (RefusedError, NotAllowedError, InvalidInputError) as error:
+        refused = (asks.name, via or asks.token.name, action, subject, audit.REFUSED, str(error))
+        warehouse.writer.submit(lambda connection: audit.note(connection, *refused)).result()
+        raise

@@ -1,0 +1,185 @@
+"""Questions about load tests as a whole: which ran, how they came out, their agents, who did what."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from warehouse.questions.asking import (
+    IN_WINDOW,
+    Asked,
+    Edge,
+    Nothing,
+    Statement,
+    Text,
+    Texts,
+    Window,
+    chosen,
+    stored,
+)
+from warehouse.questions.run_parts import COUNTS, LOAD, PERCENTILES, RANKS, OneRun
+from warehouse.runs import SILENT_S
+
+COLUMNS = """
+    run_no, run_id, target, url, environment, preset, scenario, scenario_hash, state, verdict, reason,
+    requested_at, requested_by, via, waits, note, agent, started_at, ended_at, heartbeat_at, complete_at,
+    cancel_at, cancel_by, is_partial, is_generator_bound, is_baseline, target_version, versions, criteria,
+    raw_deleted_at
+"""
+
+PERCENTILE_TYPES = {
+    name: kind
+    for rank in (50, 95, 99)
+    for name, kind in ((f"p{rank}_ms", pa.float64()), (f"p{rank}_above", pa.bool_()))
+}
+SUMMARY = {
+    "requests": pa.int64(),
+    "n": pa.int64(),
+    "failures": pa.int64(),
+    "timeouts": pa.int64(),
+    "error_ratio": pa.float64(),
+    "rps": pa.float64(),
+    **PERCENTILE_TYPES,
+    "steady_n": pa.int64(),
+    **{f"steady_{name}": kind for name, kind in PERCENTILE_TYPES.items()},
+    "users_max": pa.int64(),
+    "generator_cpu_max": pa.float64(),
+    "dropped": pa.int64(),
+}
+"""What a run's summary tells. Percentiles are of corrected time, `steady_` ones over plateaus alone."""
+
+FILTERS = ("target", "preset", "scenario", "verdict", "state")
+
+NUMBERS = f"""
+    live AS (
+        SELECT run_no, coalesce(started_at, requested_at) AS began_at, ended_at
+        FROM chosen WHERE summary IS NULL
+    ),
+    counted AS (
+        SELECT run_no, {COUNTS}, max(ts) AS newest_at
+        FROM (SELECT run_no, ts, outcome, {RANKS} FROM load_request
+            WHERE {LOAD} AND run_no IN (SELECT run_no FROM live))
+        GROUP BY run_no
+    ),
+    worker_beats AS (
+        SELECT run_no, worker, max(cpu_ratio) AS cpu, max(dropped) AS dropped, max(ts) AS newest_at
+        FROM load_beat WHERE run_no IN (SELECT run_no FROM live)
+        GROUP BY run_no, worker
+    ),
+    busy AS (
+        SELECT run_no, worker, epoch_ms(ts) // 1000 AS second, max(users) AS users
+        FROM (
+            SELECT *, max(worker) OVER (PARTITION BY run_no) AS last_worker
+            FROM load_beat WHERE run_no IN (SELECT run_no FROM live)
+        )
+        WHERE worker > 0 OR last_worker = 0
+        GROUP BY run_no, worker, second
+    ),
+    beaten AS (
+        SELECT run_no, max(cpu) AS generator_cpu_max, sum(dropped)::BIGINT AS dropped,
+            max(newest_at) AS newest_at
+        FROM worker_beats GROUP BY run_no
+    ),
+    at_once AS (
+        SELECT run_no, max(users) AS users_max
+        FROM (SELECT run_no, second, sum(users)::BIGINT AS users FROM busy GROUP BY run_no, second)
+        GROUP BY run_no
+    ),
+    numbers AS (
+        SELECT run_no, coalesce(requests, 0) AS requests, coalesce(n, 0) AS n,
+            coalesce(failures, 0) AS failures, coalesce(timeouts, 0) AS timeouts,
+            failures / requests AS error_ratio,
+            requests / nullif(epoch_ms(
+                coalesce(ended_at, greatest(counted.newest_at, beaten.newest_at)) - began_at
+            ) / 1000, 0) AS rps,
+            {PERCENTILES}, users_max, generator_cpu_max, dropped
+        FROM live LEFT JOIN counted USING (run_no) LEFT JOIN beaten USING (run_no)
+            LEFT JOIN at_once USING (run_no)
+    )
+"""
+"""SQL for the numbers of runs that were not judged yet, from what is stored so far."""
+
+
+class Runs(Asked):
+    """Runs by what they are; nothing named means all. `text` is looked for in the words people gave."""
+
+    target: Texts = ()
+    preset: Texts = ()
+    scenario: Texts = ()
+    verdict: Texts = ()
+    state: Texts = ()
+    text: Text = ""
+    baseline: bool | None = None
+    start: Edge | None = None
+    end: Edge | None = None
+
+    def values(self) -> dict[str, Any]:
+        """The values to bind."""
+        lists = {name: list(getattr(self, name)) for name in FILTERS}
+        edges = {"start": self.start, "end": self.end}
+        window = {name: None if edge is None else stored(edge) for name, edge in edges.items()}
+        return {**lists, **window, "text": self.text.lower(), "baseline": self.baseline}
+
+
+def runs(asked: Runs) -> Statement:
+    """Every load test, the newest first, with what it measured so far."""
+    filters = " AND ".join(chosen(name, name) for name in FILTERS)
+    return _runs(
+        f"""
+        {filters}
+            AND ($baseline IS NULL OR is_baseline = $baseline)
+            AND ($start IS NULL OR requested_at >= $start) AND ($end IS NULL OR requested_at < $end)
+            AND contains(lower(concat_ws(' ', run_id, note, target, preset, scenario, target_version)), $text)
+        """,
+        asked.values(),
+    )
+
+
+def run(asked: OneRun) -> Statement:
+    """One load test with its plan, and what it measured so far."""
+    return _runs("run_id = $run_id", asked.values(), ", plan")
+
+
+def _runs(where: str, values: dict[str, Any], more: str = "") -> Statement:
+    return Statement(
+        f"""
+        WITH chosen AS (SELECT * FROM run WHERE {where}),
+        {NUMBERS}
+        SELECT {COLUMNS} {more}, summary,
+            coalesce(
+                state IN ('starting', 'running', 'stopping')
+                AND coalesce(heartbeat_at, claimed_at) < now()::TIMESTAMP - INTERVAL {SILENT_S} SECOND, FALSE
+            ) AS is_silent, numbers.* EXCLUDE (run_no)
+        FROM chosen LEFT JOIN numbers USING (run_no)
+        """,
+        values,
+        order="run_no DESC",
+        finish=_with_summaries,
+    )
+
+
+def _with_summaries(table: pa.Table) -> pa.Table:
+    """The rows with the numbers of judged runs from their summaries."""
+    rows = table.to_pylist()
+    summaries = [json.loads(row["summary"]) if row["summary"] else row for row in rows]
+    for name, kind in SUMMARY.items():
+        column = pa.array([summary.get(name) for summary in summaries], kind)
+        live = [name] if name in table.column_names else []
+        table = table.drop_columns(live).append_column(name, column)
+    return table.drop_columns(["summary"])
+
+
+def load_agents(_: Nothing) -> Statement:
+    """Every load agent that ever looked for work."""
+    return Statement("SELECT name, seen_at, version, advertise FROM load_agent", order="name")
+
+
+def audit_log(asked: Window) -> Statement:
+    """Who asked for which action on load tests, and whether it was done."""
+    return Statement(
+        f"""SELECT ts AS "at", who, via, action, subject, outcome, text FROM audit WHERE {IN_WINDOW}""",
+        asked.values(),
+        order='"at"',
+    )

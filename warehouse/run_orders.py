@@ -1,0 +1,167 @@
+"""What load agents are told to do, and what they tell of it. On the writer's thread."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from warehouse.errors import RefusedError
+from warehouse.model import now
+from warehouse.run_model import (
+    ENDED,
+    Cancel,
+    Claim,
+    Orders,
+    Report,
+    RunAnswer,
+    RunState,
+    Seat,
+    Work,
+)
+from warehouse.runs import change, find
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SEEN_EVERY_S = 5.0
+"""How often an agent that looks for work is noted as seen."""
+
+UNDER = "('starting', 'running', 'stopping')"
+NEVER_BEGUN = """
+    state = 'starting' AND agent = $agent AND heartbeat_at IS NULL
+    AND NOT list_contains($busy::VARCHAR[], run_id)
+"""
+"""SQL for runs that were given to this agent and did not reach it."""
+
+HAND_OUT = f"""
+    SELECT run_id, plan FROM run
+    WHERE state = 'requested' AND target NOT IN (SELECT target FROM run WHERE state IN {UNDER})
+        OR {NEVER_BEGUN}
+    ORDER BY state = 'requested', run_no
+    LIMIT 1
+"""  # noqa: S608 - a constant
+"""The oldest run whose target is free; before it one whose claim was lost on the way back."""
+
+DROP_CANCELLED = f"""
+    UPDATE run SET state = 'cancelled', verdict = 'no_data', ended_at = cancel_at,
+        reason = 'cancelled by ' || cancel_by || ' before it began'
+    WHERE cancel_at IS NOT NULL AND {NEVER_BEGUN}
+"""  # noqa: S608 - a constant
+
+TO_CANCEL = f"""
+    SELECT run_id, cancel_by FROM run
+    WHERE cancel_at IS NOT NULL AND state IN {UNDER}
+        AND (agent = $agent OR run_no IN (SELECT run_no FROM run_seat WHERE agent = $agent))
+    ORDER BY run_no
+"""  # noqa: S608 - a constant
+
+TO_JOIN = f"""
+    SELECT run_no, run_id, plan, master_host, master_port,
+        (SELECT count(*) FROM run_seat WHERE run_seat.run_no = run.run_no) AS taken,
+        (SELECT first_worker FROM run_seat WHERE run_seat.run_no = run.run_no AND agent = $agent) AS own
+    FROM run
+    WHERE state IN {UNDER} AND cancel_at IS NULL AND master_port IS NOT NULL AND agent <> $agent
+        AND NOT list_contains($busy::VARCHAR[], run_id)
+    ORDER BY run_no
+"""  # noqa: S608 - a constant
+
+
+class Agents:
+    """When each load agent was last noted as seen."""
+
+    def __init__(self) -> None:
+        self._noted: dict[Claim, float] = {}
+
+    def claim(self, connection: DuckDBPyConnection, asked: Claim) -> Orders:
+        """Give an agent the oldest run that can start, what to cancel, and what to help with."""
+        self._see(connection, asked)
+        given = {"agent": asked.agent, "busy": list(asked.busy)}
+        connection.execute(DROP_CANCELLED, given)
+        orders = Orders(
+            cancel=[
+                Cancel(run_id=run_id, by=by)
+                for run_id, by in connection.execute(TO_CANCEL, {"agent": asked.agent}).fetchall()
+            ],
+            seats=_seats(connection, given),
+        )
+        found = connection.execute(HAND_OUT, given).fetchall()
+        if found:
+            run_id, plan = found[0]
+            claimed = {"agent": asked.agent, "claimed_at": now().replace(tzinfo=None)}
+            change(connection, run_id, {"state": RunState.STARTING.value, **claimed})
+            orders.run = Work(run_id=run_id, plan=json.loads(plan))
+        return orders
+
+    def _see(self, connection: DuckDBPyConnection, asked: Claim) -> None:
+        """Note that an agent is there: not each time, that would be a write each half second."""
+        key = asked.model_copy(update={"busy": ()})
+        if time.monotonic() - self._noted.get(key, -SEEN_EVERY_S) < SEEN_EVERY_S:
+            return
+        connection.execute(
+            "INSERT INTO load_agent VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+            "seen_at = excluded.seen_at, version = excluded.version, advertise = excluded.advertise",
+            [asked.agent, now().replace(tzinfo=None), asked.version, asked.advertise],
+        )
+        self._noted[key] = time.monotonic()
+
+
+def _seats(connection: DuckDBPyConnection, given: dict[str, Any]) -> list[Seat]:
+    """The runs of other agents that this one is to help with; its place in each is kept."""
+    seats = []
+    for run_no, run_id, text, host, port, taken, own in connection.execute(TO_JOIN, given).fetchall():
+        plan = json.loads(text)
+        if own is None and taken >= plan["agents"]:
+            continue
+        first = own
+        if first is None:
+            first = 1 + plan["workers"] + taken * max(1, plan["workers"])
+            connection.execute("INSERT INTO run_seat VALUES (?, ?, ?)", [run_no, given["agent"], first])
+        seats.append(Seat(run_id=run_id, plan=plan, master_host=host, master_port=port, first_worker=first))
+    return seats
+
+
+def report(connection: DuckDBPyConnection, run_id: str, told: Report) -> RunAnswer:
+    """Note how a run does. One that helps with it only says when its spool is stored.
+
+    An end is not taken back. Raises RefusedError for an agent that has no part in it.
+    """
+    run = find(connection, run_id, "run_no, state, verdict, agent, started_at, ended_at, is_partial")
+    if told.agent != run["agent"]:
+        _refuse_outsider(connection, run_id, run["run_no"], told.agent)
+        return RunAnswer(run_id=run_id, state=run["state"], verdict=run["verdict"])
+    at = now().replace(tzinfo=None)
+    state = RunState(told.state)
+    ended = RunState(run["state"]) in ENDED and run["ended_at"] is not None
+    columns: dict[str, Any] = {"heartbeat_at": at}
+    if not ended or state in ENDED:
+        columns["state"] = state.value
+        columns["is_partial"] = told.is_partial
+    if told.reason:
+        columns["reason"] = told.reason
+    if told.started_at_us is not None and run["started_at"] is None:
+        columns["started_at"] = _instant(told.started_at_us)
+    if state in ENDED and (told.ended_at_us is not None or run["ended_at"] is None):
+        columns["ended_at"] = at if told.ended_at_us is None else _instant(told.ended_at_us)
+    if told.versions is not None:
+        columns["versions"] = json.dumps(told.versions, sort_keys=True)
+    for name in ("master_host", "master_port", "target_version"):
+        if getattr(told, name) is not None:
+            columns[name] = getattr(told, name)
+    if told.complete and state in ENDED:
+        columns["complete_at"] = at
+    change(connection, run_id, columns)
+    return RunAnswer(run_id=run_id, state=columns.get("state", run["state"]), verdict=run["verdict"])
+
+
+def _refuse_outsider(connection: DuckDBPyConnection, run_id: str, run_no: int, agent: str) -> None:
+    known = connection.execute(
+        "SELECT 1 FROM run_seat WHERE run_no = ? AND agent = ?", [run_no, agent]
+    ).fetchall()
+    if not known:
+        raise RefusedError(f"run {run_id} is not run by {agent}", status=409, field="agent")
+
+
+def _instant(us: int) -> datetime:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)).replace(tzinfo=None)
