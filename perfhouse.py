@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from cli.loadtest_commands import app as loadtest_app
 from warehouse import VERSION
 from warehouse.errors import (
     AlreadyRunningError,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 tokens_app = typer.Typer(help="Tokens for remote collectors and other programs.", no_args_is_help=True)
 app.add_typer(tokens_app, name="token")
+app.add_typer(loadtest_app, name="loadtest")
 
 
 class PartEndedError(PerfhouseError):

@@ -95,7 +95,8 @@ def nothing_measured() -> None:
         st.markdown(
             "The warehouse answers, but holds no samples.\n\n"
             "1. Start the collectors: `perfhouse.py up`, or `perfhouse.py collect` for them alone.\n"
-            f"2. Name what to watch in {file}: a `[[target]]` with its endpoints, a `[[database]]`, a `[host]`.\n"
+            f"2. Name what to watch in {file}: a `[[target]]` with its endpoints, a `[[database]]`, "
+            "a `[host]`.\n"
             "3. `perfhouse.py check` finds mistakes in it, `perfhouse.py status` tells what runs.\n\n"
             "The first samples are here a few seconds after the collectors start."
         )
