@@ -131,6 +131,22 @@ def collect(context: typer.Context) -> None:
 
 
 @app.command()
+def agent(
+    context: typer.Context,
+    stop_runs: Annotated[
+        bool, typer.Option("--stop-runs", help="When stopped, stop the load tests under way too.")
+    ] = False,
+) -> None:
+    """Run the load agent: starts the load tests that are requested."""
+    from cli.presence import noted
+    from loadtests import agent as load_agent
+
+    settings = settings_of(context)
+    with noted(settings, "agent"):
+        load_agent.run(settings, stop_runs=stop_runs)
+
+
+@app.command()
 def dashboard(context: typer.Context) -> None:
     """Run the dashboard: the pages in the browser."""
     from cli.parts import LOCAL

@@ -34,6 +34,11 @@ def notes(settings: Settings) -> list[str]:
             f"warehouse.host: {settings.warehouse.host} is open to other machines without encryption;"
             " put a proxy with TLS before it"
         )
+    if settings.agent.bind not in LOOPBACK:
+        lines.append(
+            f"agent.bind: whoever reaches {settings.agent.bind} can join or steer a distributed load test,"
+            " Locust's protocol knows no authentication; keep it in a private network"
+        )
     if not _writable(settings.data_dir):
         lines.append(f"data_dir: {settings.data_dir} cannot be written by the user who ran this check")
     return lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -32,15 +32,28 @@ def sends_elsewhere(settings: Settings) -> bool:
     return settings.collectors.warehouse_url is not None
 
 
+def has_agent(settings: Settings) -> bool:
+    """Whether this machine runs load tests: for its own warehouse, or for the one it is told of."""
+    return not sends_elsewhere(settings) or settings.agent.warehouse_url is not None
+
+
 def parts_of(settings: Settings) -> list[Part]:
     """Everything `up` starts, the warehouse first: it makes the others' tokens."""
 
-    def part(name: str, address: tuple[str, int] | None = None, health: str = "", after: str = "") -> Part:
-        command = [sys.executable, str(ROOT / "perfhouse.py"), "--config", str(settings.path), name]
+    def part(
+        name: str,
+        address: tuple[str, int] | None = None,
+        health: str = "",
+        after: str = "",
+        options: Sequence[str] = (),
+    ) -> Part:
+        command = [sys.executable, str(ROOT / "perfhouse.py"), "--config", str(settings.path), name, *options]
         return Part(name, command, address, answers(health) if health else None, after)
 
+    # Nobody attacks unwatched: with the last of us the load tests under way end.
+    agent = part("agent", options=["--stop-runs"])
     if sends_elsewhere(settings):
-        return [part("collect")]
+        return [part("collect"), *([agent] if has_agent(settings) else [])]
     warehouse = settings.warehouse
     demo = part("demo", (LOCAL, settings.demo.port), f"{demo_url(settings)}/health")
     return [
@@ -48,6 +61,7 @@ def parts_of(settings: Settings) -> list[Part]:
         *([demo] if settings.demo.enabled else []),
         # What is probed before it is up is down, truly but to no purpose.
         part("collect", after="demo" if settings.demo.enabled else ""),
+        agent,
         part("dashboard", (LOCAL, settings.dashboard.port), f"{dashboard_url(settings)}/_stcore/health"),
     ]
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from cli.databases import database_lines, database_problems, database_states
 from cli.endpoints import endpoint_lines, endpoint_problems, endpoint_states
-from cli.parts import answers, dashboard_url, demo_url, sends_elsewhere
+from cli.parts import answers, dashboard_url, demo_url, has_agent, sends_elsewhere
 from cli.presence import present
 from warehouse.client import Client
 from warehouse.errors import PerfhouseError, WarehouseAwayError
@@ -129,7 +129,7 @@ def _parts(settings: Settings, warehouse: dict[str, Any] | None) -> list[dict[st
             doors["demo"] = (demo_url(settings), answers(f"{demo_url(settings)}/health"))
         doors["dashboard"] = (dashboard_url(settings), answers(f"{dashboard_url(settings)}/_stcore/health"))
     parts = []
-    for name in [*doors, "collect"]:
+    for name in [*doors, "collect", *(["agent"] if has_agent(settings) else [])]:
         presence = present(settings, name)
         url, ask = doors.get(name, (None, None))
         replies = ask() if ask else None

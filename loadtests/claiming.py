@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from loadtests.delivery import Delivery
@@ -32,17 +34,17 @@ class Claims:
     def once(self) -> None:
         """Claim, and do what the answer says. Raises PerfhouseError."""
         busy = [run.run_id for run in self._roster.runs]
-        answer = self._door.claim(self._name, VERSION, self._advertise, busy)
+        answer = self._door.claim(self._name, version=VERSION, advertise=self._advertise, busy=busy)
         for order in answer.get("cancel", ()):
             self._cancel(str(order["run_id"]), str(order.get("by") or ""))
         given = answer.get("run")
         if given is not None:
             plan = _plan_of(given)
-            self._begin(given["run_id"], plan, lambda: host_seat(plan, self._bind, self._advertise))
+            self._begin(given["run_id"], plan, partial(host_seat, plan, self._bind, self._advertise))
         for offer in answer.get("seats", ()):
-            self._begin(offer["run_id"], _plan_of(offer), lambda offer=offer: guest_seat(offer))
+            self._begin(offer["run_id"], _plan_of(offer), partial(guest_seat, offer))
 
-    def _begin(self, run_id: str, plan: dict[str, Any], seat: Any) -> None:
+    def _begin(self, run_id: str, plan: dict[str, Any], seat: Callable[[], dict[str, Any] | None]) -> None:
         if not RUN_ID.fullmatch(run_id):
             raise RefusedError(f"the warehouse offered a run with an impossible name: {run_id[:40]!r}")
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import platform
 import threading
@@ -11,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from loadtests.door import Door
-from loadtests.folder import Folder, RunState
+from loadtests.folder import RunState
 from loadtests.roster import LocalRun, Roster
 from loadtests.shipping import Block
 from warehouse import VERSION
@@ -23,6 +24,7 @@ REPORT_EVERY_S = 1.0
 HOPELESS = frozenset({400, 409, 413, 415, 422})
 """Statuses after which sending the same bytes again cannot succeed."""
 
+LONGEST_REASON = 2000
 STARTING = RunState(state="starting")
 
 
@@ -70,11 +72,13 @@ class Delivery:
     def _send(self, run: LocalRun, block: Block) -> None:
         send = self._door.send_rows if block.file.is_rows else self._door.send_events
         try:
-            send(run.run_id, block.batch_id, block.file.worker, block.body)
+            send(run.run_id, block.file.worker, block.file.name, block.offset, block.body)
         except RefusedError as error:
             if error.status not in HOPELESS or isinstance(error, NotAllowedError):
                 raise
-            log.warning("%s was refused: %s", block.batch_id, error.message)
+            log.warning(
+                "%s: %s at %d was refused: %s", run.run_id, block.file.name, block.offset, error.message
+            )
             run.shipment.refuse(block, error.message)
         else:
             run.shipment.acknowledge(block)
@@ -91,7 +95,8 @@ class Delivery:
         if word == said and self._clock() - said_at < REPORT_EVERY_S:
             return
         self._door.report_run(
-            run.run_id, **report_of(run.folder, state, self._agent, run.shipment.refusal, complete=complete)
+            run.run_id,
+            **report_of(state, self._agent, run.folder.seat, run.shipment.refusal, complete=complete),
         )
         self._told[run.run_id] = (word, self._clock())
         if complete:
@@ -110,7 +115,8 @@ class Delivery:
         with self._noting:
             notes = dict(self._notes)
         for run_id, reason in notes.items():
-            report = _report(self._agent, RunState(state="failed", reason=reason), complete=True)
+            state = RunState(state="failed", reason=reason)
+            report = report_of(state, self._agent, None, "", complete=True)
             try:
                 self._door.report_run(run_id, **report)
             except RefusedError as error:
@@ -121,35 +127,29 @@ class Delivery:
                 self._notes.pop(run_id, None)
 
 
-def report_of(folder: Folder, state: RunState, agent: str, refusal: str, *, complete: bool) -> dict[str, Any]:
+def report_of(
+    state: RunState, agent: str, seat: Mapping[str, Any] | None, refusal: str, *, complete: bool
+) -> dict[str, Any]:
     """What the warehouse is told of a run."""
-    if refusal:
-        reason = "; ".join(filter(None, (state.reason, refusal)))
-        state = state.model_copy(update={"reason": reason, "is_partial": True})
-    report = _report(agent, state, complete=complete)
-    seat = folder.seat
-    if seat is not None and "advertise" in seat:
-        report |= {"master_host": seat["advertise"], "master_port": seat["port"]}
-    return report
-
-
-def _report(agent: str, state: RunState, *, complete: bool) -> dict[str, Any]:
     told = {
         "started_at_us": state.started_at_us,
         "ended_at_us": state.ended_at_us if state.has_ended else None,
         "target_version": state.target_version,
     }
+    if seat is not None and "advertise" in seat and state.master_port is not None:
+        told |= {"master_host": seat["advertise"], "master_port": state.master_port}
     return {
         "agent": agent,
         "state": state.state,
-        "reason": state.reason,
-        "is_partial": state.is_partial,
+        "reason": "; ".join(filter(None, (state.reason, refusal)))[:LONGEST_REASON],
+        "is_partial": state.is_partial or bool(refusal),
         "complete": complete,
         "versions": dict(versions()),
         **{name: value for name, value in told.items() if value is not None},
     }
 
 
+@functools.cache
 def versions() -> Mapping[str, str]:
     """What a run was made with."""
     return {"perfhouse": VERSION, "locust": version("locust"), "python": platform.python_version()}

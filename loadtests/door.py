@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol
+
+Via = Literal["dashboard", "cli", "schedule", "ci"]
 
 
 class Door(Protocol):
@@ -11,22 +14,24 @@ class Door(Protocol):
     Each method raises WarehouseAwayError (try again later), NotAllowedError or RefusedError.
     """
 
-    def claim(self, agent: str, version: str, advertise: str, busy: list[str]) -> dict[str, Any]:
+    def claim(
+        self, agent: str, *, version: str = "", advertise: str = "", busy: Iterable[str] = ()
+    ) -> dict[str, Any]:
         """Take the next run request; hear what to cancel, and of seats at the runs of others."""
         ...
 
-    def report_run(self, run_id: str, **report: Any) -> Any:
+    def report_run(self, run_id: str, *, agent: str, state: str, **told: Any) -> Any:
         """Say how a run does."""
         ...
 
-    def send_rows(self, run_id: str, batch_id: str, worker: int, body: bytes) -> Any:
-        """Store rows of the spool; sent again with the same id it changes nothing."""
+    def send_rows(self, run_id: str, worker: int, file: str, offset: int, body: bytes) -> Any:
+        """Store a piece of a spool's rows; the same piece again changes nothing."""
         ...
 
-    def send_events(self, run_id: str, batch_id: str, worker: int, body: bytes) -> Any:
-        """Store lines of the spool; sent again with the same id it changes nothing."""
+    def send_events(self, run_id: str, worker: int, file: str, offset: int, body: bytes) -> Any:
+        """Store a piece of a spool's lines; the same piece again changes nothing."""
         ...
 
-    def request_run(self, target: str, preset: str, scenario: str | None = None, **options: Any) -> Any:
+    def request_run(self, target: str, preset: str, scenario: str | None = None, *, via: Via) -> Any:
         """Request a run."""
         ...

@@ -28,7 +28,7 @@ class RunState(BaseModel):
     reason: str = ""
     pid: int | None = None
     pgid: int | None = None
-    locust_pids: tuple[int, ...] = ()
+    master_port: int | None = None
     started_at_us: int | None = None
     ended_at_us: int | None = None
     heartbeat_at_us: int | None = None

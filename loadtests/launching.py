@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.folder import Folder, hold
+from loadtests.seats import arguments
 from warehouse.errors import AlreadyRunningError
 
 ROOT = Path(__file__).parents[1]
@@ -25,15 +26,7 @@ Launch = Callable[[Folder], "subprocess.Popen[bytes]"]
 
 def command(folder: Folder) -> Sequence[str]:
     """What runs the launcher."""
-    seat = folder.seat
-    takes_seat = seat is not None and "master_host" in seat
-    return [
-        sys.executable,
-        "-m",
-        "loadtests.launcher",
-        str(folder.path),
-        *(["--seat"] if takes_seat else []),
-    ]
+    return [sys.executable, "-m", "loadtests.launcher", str(folder.path), *arguments(folder.seat)]
 
 
 def launch(folder: Folder, command: Callable[[Folder], Sequence[str]] = command) -> subprocess.Popen[bytes]:

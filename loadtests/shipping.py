@@ -37,10 +37,9 @@ class Shipped(BaseModel):
 
 @dataclass(frozen=True)
 class Block:
-    """Whole rows or lines of one file, always the same for the same id."""
+    """Whole rows or lines of one file, always the same ones from the same offset."""
 
     file: SpoolFile
-    batch_id: str
     offset: int
     body: bytes
 
@@ -67,8 +66,7 @@ class Shipment:
             if place.promised > place.acknowledged:
                 body = self._read_whole(file, place)
                 if body:
-                    batch_id = f"{self._folder.run_id}:{file.name}:{place.acknowledged}"
-                    yield Block(file, batch_id, place.acknowledged, body)
+                    yield Block(file, place.acknowledged, body)
                 else:
                     place.acknowledged = place.promised
 
@@ -150,6 +148,6 @@ def _read(file: Path) -> Shipped:
     except FileNotFoundError:
         return Shipped()
     except (OSError, ValidationError):
-        # Sent from the start again: the warehouse knows each block that it has by the id.
+        # Sent from the start again: the warehouse knows each block that it has by its offset.
         log.warning("%s cannot be read; everything is sent again", file)
         return Shipped()

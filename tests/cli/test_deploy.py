@@ -14,7 +14,7 @@ from tests.cli.running import ROOT
 
 DEPLOY = ROOT / "deploy"
 SERVICES = sorted(DEPLOY.glob("*.service"))
-PARTS = ["collect", "dashboard", "warehouse"]
+PARTS = ["agent", "collect", "dashboard", "warehouse"]
 FENCES = {
     "NoNewPrivileges": "yes",
     "CapabilityBoundingSet": "",

@@ -59,3 +59,11 @@ def test_check_notes_what_may_surprise(tmp_path: Path) -> None:
     done = perfhouse("check", config=config)
     assert "nothing is watched" in done.stderr
     assert f"data_dir: {config}/data cannot be written" in done.stderr
+
+
+def test_check_notes_an_agent_that_others_can_reach(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text('[host]\n[agent]\nbind = "10.0.0.5"\n')
+    assert "note: agent.bind: whoever reaches 10.0.0.5" in perfhouse("check", config=config).stderr
+    config.write_text("[host]\n")
+    assert "agent.bind" not in perfhouse("check", config=config).stderr

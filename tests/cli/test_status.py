@@ -112,6 +112,7 @@ def test_each_trouble_is_a_problem_once(served: WarehouseProcess) -> None:
     assert problems == [
         "dashboard is not running",
         "collect is not running",
+        "agent is not running",
         "collector silent is silent",
         "probe b is failing",
         "probe c is late",
@@ -136,6 +137,7 @@ def test_json_is_the_same_report(served: WarehouseProcess) -> None:
         "warehouse": True,
         "dashboard": False,
         "collect": False,
+        "agent": False,
     }
     assert perfhouse("status", config=served.config).returncode == 1
 
@@ -144,7 +146,7 @@ def test_the_warehouse_away_is_69(tmp_path: Path) -> None:
     config = write_config(tmp_path, "[demo]\nenabled = true\n")
     done = perfhouse("status", config=config)
     assert done.returncode == 69
-    assert done.stdout.count("NOT RUNNING") == 4
+    assert done.stdout.count("NOT RUNNING") == 5
     report = json.loads(perfhouse("status", "--json", config=config).stdout)
     assert report["error"]["kind"] == "warehouse_away"
     assert report["error"]["hint"]

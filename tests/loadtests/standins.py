@@ -4,7 +4,7 @@ import json
 import sys
 import textwrap
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,17 @@ class MemoryDoor:
         self.batches: dict[str, bytes] = {}
         self.reports: dict[str, list[dict[str, Any]]] = {}
         self.claims: list[list[str]] = []
-        self.requested: list[tuple[str, str, dict[str, Any]]] = []
+        self.requested: list[tuple[str, str, str]] = []
         self.is_away = False
         self.loses_answers = 0
         self.refuses: RefusedError | None = None
         self._lock = threading.Lock()
 
-    def claim(self, agent: str, version: str, advertise: str, busy: list[str]) -> dict[str, Any]:
+    def claim(
+        self, agent: str, *, version: str = "", advertise: str = "", busy: Iterable[str] = ()
+    ) -> dict[str, Any]:
         self._answer()
-        self.claims.append(busy)
+        self.claims.append(list(busy))
         with self._lock:
             given = self.waiting.pop(0) if self.waiting else None
         return {"run": given, "cancel": list(self.cancels), "seats": []}
@@ -45,15 +47,15 @@ class MemoryDoor:
         self._answer()
         self.reports.setdefault(run_id, []).append(report)
 
-    def send_rows(self, run_id: str, batch_id: str, worker: int, body: bytes) -> None:
-        self._store(batch_id, body)
+    def send_rows(self, run_id: str, worker: int, file: str, offset: int, body: bytes) -> None:
+        self._store(f"{run_id}:{file}:{offset}", body)
 
-    def send_events(self, run_id: str, batch_id: str, worker: int, body: bytes) -> None:
-        self._store(batch_id, body)
+    def send_events(self, run_id: str, worker: int, file: str, offset: int, body: bytes) -> None:
+        self._store(f"{run_id}:{file}:{offset}", body)
 
-    def request_run(self, target: str, preset: str, scenario: str | None = None, **options: Any) -> None:
+    def request_run(self, target: str, preset: str, scenario: str | None = None, *, via: str) -> None:
         self._answer()
-        self.requested.append((target, preset, options))
+        self.requested.append((target, preset, via))
 
     def stored(self, run_id: str, file: str) -> bytes:
         """What is stored of a file, in the order of its offsets."""

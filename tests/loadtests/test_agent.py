@@ -192,7 +192,7 @@ def test_what_a_killed_launcher_leaves_running_is_stopped(
         wait_for(lambda: is_running(settings) and len(list(processes_of(FIRST))) == 2)
     # Without a parent that could tell how it died, as after a crash of the agent.
     os.kill(launcher_of(settings), signal.SIGKILL)
-    assert len(list(processes_of(FIRST))) == 1
+    wait_for(lambda: len(list(processes_of(FIRST))) == 1)
     with Serving(settings, door):
         wait_for(lambda: is_complete(door))
         assert list(processes_of(FIRST)) == []

@@ -24,7 +24,7 @@ def append(folder: Folder, name: str, body: bytes) -> None:
 
 
 def send(door: MemoryDoor, block: Block, *, dies: bool = False) -> None:
-    door.send_rows(RUN, block.batch_id, block.file.worker, block.body)
+    door.send_rows(RUN, block.file.worker, block.file.name, block.offset, block.body)
     if dies:
         raise WarehouseAwayError("the agent died before it heard the answer")
 
@@ -51,7 +51,7 @@ def test_only_whole_rows_and_lines_are_sent(folder: Folder) -> None:
     append(folder, "requests-3.bin", rows(1, 2)[-1:])
     assert not shipment.has_all
     (block,) = shipment.blocks()
-    assert (block.batch_id, block.body) == (f"{RUN}:requests-3.bin:32", rows(2))
+    assert (block.offset, block.body) == (32, rows(2))
 
 
 def test_a_long_spool_goes_in_bounded_blocks(folder: Folder) -> None:
