@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from loadtests.claiming import Claims
 from loadtests.delivery import Delivery
@@ -57,7 +57,7 @@ def run(settings: Settings, *, stop_runs: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with Client.for_process(settings, "agent", retries=0, timeout_s=TIMEOUT_S) as client:
-        Agent(settings, cast("Door", client)).serve(stop, stop_runs=stop_runs)
+        Agent(settings, client).serve(stop, stop_runs=stop_runs)
     log.info("stopped")
 
 

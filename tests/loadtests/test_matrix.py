@@ -76,7 +76,7 @@ def test_kill_9_of_the_launcher(tmp_path: Path, processes: int) -> None:
         seen.wait_complete(run_id)
         run = assert_same(seen, run_id, "failed", in_flight=USERS)
         assert run["is_partial"] is True
-        assert str(run["reason"]).startswith("the launcher was ended by SIGKILL")
+        assert "the launcher was ended" in str(run["reason"])
 
 
 @PROCESSES

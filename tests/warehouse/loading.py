@@ -54,7 +54,7 @@ name = "shared"
 users = 2
 duration_s = 20
 workers = 1
-agents = 2
+agents = 3
 [access]
 launch = ["ann"]
 """
