@@ -71,6 +71,36 @@ class BundledPlateau(BaseModel):
     users: int = Field(ge=0, le=1_000_000)
 
 
+class BundledRequest(BaseModel):
+    """One request of a plan, by what it is called; the rest is only compared."""
+
+    model_config = ConfigDict(extra="allow")
+
+    label: str = Field(max_length=500)
+
+
+class BundledToken(BaseModel):
+    """A plan's request for tokens."""
+
+    model_config = ConfigDict(extra="allow")
+
+    request: dict[str, Any] = {}
+
+
+class BundledPlan(BaseModel):
+    """What of a plan a comparison looks at."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    order: str = Field(max_length=50)
+    think_s: list[float] = Field(max_length=2)
+    pacing_s: float | None = None
+    arrivals: str = Field(max_length=50)
+    rate_per_s: float | None = None
+    token: BundledToken | None = None
+    requests: list[BundledRequest] = Field(max_length=10_000)
+
+
 class BundledRun(BaseModel):
     """run.json: the run, and where its planned users stood still."""
 
@@ -80,7 +110,7 @@ class BundledRun(BaseModel):
     run_id: str = Field(min_length=1, max_length=100)
     state: str = Field(max_length=20)
     scenario_hash: str = Field(max_length=100)
-    plan: dict[str, Any]
+    plan: BundledPlan
     length_s: float = Field(ge=0, le=1e8)
     plateaus: list[BundledPlateau] = Field(max_length=10_000)
 
@@ -207,8 +237,9 @@ def _unpacked(archive: zipfile.ZipFile, name: str, file: Path) -> Iterator[Path]
 def _read_requests(table: Path, file: Path) -> pa.Table:
     """The columns that are needed, of the load's requests alone."""
     try:
-        with pq.ParquetFile(table, read_dictionary=["label", "part", "outcome"]) as parquet:
+        with pq.ParquetFile(table) as parquet:
             _refuse_columns(parquet, file)
+        with pq.ParquetFile(table, read_dictionary=["label", "part", "outcome"]) as parquet:
             batches = [
                 batch.filter(pc.equal(batch["part"].cast(pa.string()), "load"))
                 for batch in parquet.iter_batches(BLOCK_BYTES // 8, columns=list(NEEDED))

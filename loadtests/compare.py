@@ -48,7 +48,7 @@ def side_of(own: bundle.Bundle) -> Side:
     labels, endpoint = np.unique(
         np.asarray(table["label"].to_numpy(zero_copy_only=False), dtype=str), return_inverse=True
     )
-    order = [request.get("label") for request in own.run.plan.get("requests", ())]
+    order = [request.label for request in own.run.plan.requests]
 
     def planned(entry: tuple[int, str]) -> int:
         return order.index(entry[1]) if entry[1] in order else len(order)
@@ -57,7 +57,7 @@ def side_of(own: bundle.Bundle) -> Side:
         run_id=own.run.run_id,
         state=own.run.state,
         scenario_hash=own.run.scenario_hash,
-        plan=own.run.plan,
+        plan=own.run.plan.model_dump(),
         plateaus=[Plateau(each.from_s, each.to_s, each.users) for each in own.run.plateaus],
         length_s=own.run.length_s,
         requests=Requests.of_columns(
