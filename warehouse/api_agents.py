@@ -22,6 +22,7 @@ from warehouse.run_rows import (
     store_events,
     store_requests,
 )
+from warehouse.runs import find
 from warehouse.service import Warehouse
 from warehouse.tokens import Token
 from warehouse.transaction import transaction
@@ -62,7 +63,12 @@ def agent_routes(warehouse: Warehouse, may_load: Callable[..., Token]) -> APIRou
             with transaction(connection):
                 return run_orders.report(connection, run_id, told)
 
-        return warehouse.writer.submit(work).result()
+        answer = warehouse.writer.submit(work).result()
+        if told.complete:
+            warehouse.judge.judge_due()
+            judged = warehouse.writer.submit(lambda held: find(held, run_id, "state, verdict")).result()
+            answer = RunAnswer(run_id=run_id, **judged)
+        return answer
 
     @router.post("/runs/{run_id}/rows", responses=refusals(404, 413), openapi_extra=SPOOL)
     async def rows(request: Request, run_id: RunId, x_batch_id: BatchId, x_worker: Worker) -> RowsReceipt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -125,34 +126,47 @@ def _seats(connection: DuckDBPyConnection, given: dict[str, Any]) -> list[Seat]:
 def report(connection: DuckDBPyConnection, run_id: str, told: Report) -> RunAnswer:
     """Note how a run does. One that helps with it only says when its spool is stored.
 
-    An end is not taken back. Raises RefusedError for an agent that has no part in it.
+    Once everything is stored the run is due to be judged, again if need be. Raises RefusedError for an
+    agent that has no part in it.
     """
-    run = find(connection, run_id, "run_no, state, verdict, agent, started_at, ended_at, is_partial")
+    run = find(connection, run_id, "run_no, state, verdict, agent, started_at, ended_at, complete_at")
     if told.agent != run["agent"]:
         _refuse_outsider(connection, run_id, run["run_no"], told.agent)
+        if told.complete and run["complete_at"] is not None:
+            change(connection, run_id, {"judged_at": None})
         return RunAnswer(run_id=run_id, state=run["state"], verdict=run["verdict"])
-    at = now().replace(tzinfo=None)
-    state = RunState(told.state)
-    ended = RunState(run["state"]) in ENDED and run["ended_at"] is not None
-    columns: dict[str, Any] = {"heartbeat_at": at}
-    if not ended or state in ENDED:
-        columns["state"] = state.value
-        columns["is_partial"] = told.is_partial
-    if told.reason:
-        columns["reason"] = told.reason
-    if told.started_at_us is not None and run["started_at"] is None:
-        columns["started_at"] = _instant(told.started_at_us)
-    if state in ENDED and (told.ended_at_us is not None or run["ended_at"] is None):
-        columns["ended_at"] = at if told.ended_at_us is None else _instant(told.ended_at_us)
-    if told.versions is not None:
-        columns["versions"] = json.dumps(told.versions, sort_keys=True)
-    for name in ("master_host", "master_port", "target_version"):
-        if getattr(told, name) is not None:
-            columns[name] = getattr(told, name)
-    if told.complete and state in ENDED:
-        columns["complete_at"] = at
+    columns = _columns(run, told, now().replace(tzinfo=None))
     change(connection, run_id, columns)
     return RunAnswer(run_id=run_id, state=columns.get("state", run["state"]), verdict=run["verdict"])
+
+
+def _columns(run: Mapping[str, Any], told: Report, at: datetime) -> dict[str, Any]:
+    """What a report changes. An end is not taken back, and the load's start is known better by its spool."""
+    state = RunState(told.state)
+    given = told.model_dump(include={"master_host", "master_port", "target_version"}, exclude_none=True)
+    columns: dict[str, Any] = {"heartbeat_at": at, **given}
+    if state in ENDED or RunState(run["state"]) not in ENDED or run["ended_at"] is None:
+        columns |= {"state": state.value, "is_partial": told.is_partial}
+    if told.reason:
+        columns["reason"] = told.reason
+    if told.versions is not None:
+        columns["versions"] = json.dumps(told.versions, sort_keys=True)
+    if told.started_at_us is not None and run["started_at"] is None:
+        columns["started_at"] = _instant(told.started_at_us)
+    if state in ENDED:
+        columns |= _end(run, told, at)
+    return columns
+
+
+def _end(run: Mapping[str, Any], told: Report, at: datetime) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    if told.ended_at_us is not None:
+        columns["ended_at"] = _instant(told.ended_at_us)
+    elif run["ended_at"] is None:
+        columns["ended_at"] = at
+    if told.complete:
+        columns |= {"complete_at": at, "judged_at": None}
+    return columns
 
 
 def _refuse_outsider(connection: DuckDBPyConnection, run_id: str, run_no: int, agent: str) -> None:

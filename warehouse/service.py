@@ -12,6 +12,7 @@ from warehouse.clock import Clock
 from warehouse.errors import StorageError
 from warehouse.exchange import exchange
 from warehouse.exports import Exports
+from warehouse.judge import Judge
 from warehouse.keeper import Keeper
 from warehouse.model import JobState, now
 from warehouse.notes import event
@@ -26,6 +27,9 @@ from warehouse.writer import Writer
 log = logging.getLogger(__name__)
 
 RETENTION_EVERY_S = 3600
+JUDGE_EVERY_S = 30
+"""How often it is looked for runs that were not judged when their last rows came."""
+
 CLOCK_JOB = "clock"
 PRELOAD_AFTER_S = 1.0
 """When the code of exports is loaded: a start and its first answers come before."""
@@ -48,10 +52,12 @@ class Warehouse:
         )
         self.exports = Exports()
         self.agents = Agents()
+        self.judge = Judge(self.store, self.writer)
         self.clock = Clock(settings.data_dir / "warehouse.clock")
         self._held = False
         self._schedule = Schedule(self._look_at_clock)
         self._schedule.every(RETENTION_EVERY_S, self.expire)
+        self._schedule.every(JUDGE_EVERY_S, self.judge.judge_due)
         self._preload = threading.Timer(PRELOAD_AFTER_S, export.preload)
         self._preload.daemon = True
 

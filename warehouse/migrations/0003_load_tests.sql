@@ -28,6 +28,7 @@ CREATE TABLE run (
     ended_at TIMESTAMP_MS,
     heartbeat_at TIMESTAMP_MS,
     complete_at TIMESTAMP_MS,
+    judged_at TIMESTAMP_MS,
     cancel_at TIMESTAMP_MS,
     cancel_by VARCHAR,
     is_partial BOOLEAN NOT NULL DEFAULT FALSE,

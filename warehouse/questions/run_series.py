@@ -143,6 +143,44 @@ def run_endpoints(asked: RunEndpoints) -> Statement:
     )
 
 
+def steady_of(run_id: str) -> Statement:
+    """Percentiles of a run's requests while its planned users stood still, all endpoints pooled."""
+    return Statement(
+        f"""
+        WITH chosen AS ({CHOSEN}),
+        asked_for AS ({requests_of("steady", f"ts, outcome, {RANKS}", LOAD)}),
+        counted AS (SELECT {COUNTS} FROM asked_for)
+        SELECT n, {PERCENTILES} FROM counted
+        """,
+        {"run_id": run_id},
+    )
+
+
+def measured_of(run_id: str) -> Statement:
+    """What criteria are judged by: each request's start, corrected time, outcome and endpoint."""
+    return Statement(
+        f"""
+        WITH chosen AS ({CHOSEN})
+        SELECT {elapsed_s()} AS at_s, wait_us::BIGINT + service_us AS corrected_us, outcome, endpoint
+        FROM load_request JOIN chosen USING (run_no) WHERE {LOAD}
+        """,
+        {"run_id": run_id},
+    )
+
+
+def beats_of(run_id: str) -> Statement:
+    """What the load-generating processes told of themselves, in order."""
+    return Statement(
+        f"""
+        WITH chosen AS ({CHOSEN})
+        SELECT worker, {elapsed_s()} AS at_s, cpu_ratio, dropped
+        FROM load_beat JOIN chosen USING (run_no)
+        """,
+        {"run_id": run_id},
+        order="worker, at_s",
+    )
+
+
 def run_failures(asked: OneRun) -> Statement:
     """What failed in a load test, and why: per endpoint, outcome, status and text."""
     return Statement(

@@ -25,6 +25,7 @@ from warehouse.runs import SILENT_S
 COLUMNS = """
     run_no, run_id, target, url, environment, preset, scenario, scenario_hash, state, verdict, reason,
     requested_at, requested_by, via, waits, note, agent, started_at, ended_at, heartbeat_at, complete_at,
+    judged_at,
     cancel_at, cancel_by, is_partial, is_generator_bound, is_baseline, target_version, versions, criteria,
     raw_deleted_at
 """
@@ -52,11 +53,15 @@ SUMMARY = {
 
 FILTERS = ("target", "preset", "scenario", "verdict", "state")
 
-NUMBERS = f"""
+LIVE = """
     live AS (
         SELECT run_no, coalesce(started_at, requested_at) AS began_at, ended_at
         FROM chosen WHERE summary IS NULL
-    ),
+    )
+"""
+"""SQL for the runs whose numbers are not in a summary yet."""
+
+NUMBERS = f"""
     counted AS (
         SELECT run_no, {COUNTS}, max(ts) AS newest_at
         FROM (SELECT run_no, ts, outcome, {RANKS} FROM load_request
@@ -99,7 +104,7 @@ NUMBERS = f"""
             LEFT JOIN at_once USING (run_no)
     )
 """
-"""SQL for the numbers of runs that were not judged yet, from what is stored so far."""
+"""SQL for the numbers of the runs in `live`, from what is stored so far."""
 
 
 class Runs(Asked):
@@ -146,6 +151,7 @@ def _runs(where: str, values: dict[str, Any], more: str = "") -> Statement:
     return Statement(
         f"""
         WITH chosen AS (SELECT * FROM run WHERE {where}),
+        {LIVE},
         {NUMBERS}
         SELECT {COLUMNS} {more}, summary,
             coalesce(
@@ -169,6 +175,21 @@ def _with_summaries(table: pa.Table) -> pa.Table:
         live = [name] if name in table.column_names else []
         table = table.drop_columns(live).append_column(name, column)
     return table.drop_columns(["summary"])
+
+
+def numbers_of(run_id: str) -> Statement:
+    """What one run measured, whether it was judged or not."""
+    return Statement(
+        f"""
+        WITH live AS (
+            SELECT run_no, coalesce(started_at, requested_at) AS began_at, ended_at
+            FROM run WHERE run_id = $run_id
+        ),
+        {NUMBERS}
+        SELECT * EXCLUDE (run_no) FROM numbers
+        """,
+        {"run_id": run_id},
+    )
 
 
 def load_agents(_: Nothing) -> Statement:
