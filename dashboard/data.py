@@ -19,6 +19,9 @@ from warehouse.model import now
 from warehouse.settings import Settings, find_config, load
 
 TTL_S = 2
+FRESH_TTL_S = 0.6
+"""For what is looked at every second: shared by the readers of that second."""
+
 ENTRIES = 256
 THREADS = 8
 """Questions that wait at the same time; the warehouse answers as many at once as it has cores."""
@@ -112,6 +115,12 @@ def _answer(url: str, asked: Question, _contact: Contact) -> pl.DataFrame:
     return _contact.ask(asked)
 
 
+@st.cache_data(ttl=FRESH_TTL_S, max_entries=ENTRIES, max_size="32MB", show_spinner=False)
+def _fresh_answer(url: str, asked: Question, _contact: Contact) -> pl.DataFrame:
+    del url  # names the entry together with the question
+    return _contact.ask(asked)
+
+
 @st.cache_data(ttl=60, max_entries=8, show_spinner=False)
 def _catalogue(url: str, _contact: Contact) -> dict[str, dict[str, Any]]:
     del url  # names the entry
@@ -157,13 +166,17 @@ def storage() -> Mapping[str, Any] | None:
         return None
 
 
-def ask(questions: Mapping[str, Question]) -> dict[str, Answer]:
-    """All answers, asked at once; an error stands in the place of the answer it prevented."""
+def ask(questions: Mapping[str, Question], *, fresh: bool = False) -> dict[str, Answer]:
+    """All answers, asked at once; an error stands in the place of the answer it prevented.
+
+    `fresh` is for what changes every second.
+    """
     link = contact()
+    answer = _fresh_answer if fresh else _answer
 
     def one(asked: Question) -> Answer:
         try:
-            return _answer(link.url, asked, link)
+            return answer(link.url, asked, link)
         except PerfhouseError as error:
             return error
 
@@ -179,6 +192,7 @@ def away(answers: Mapping[str, Answer]) -> WarehouseAwayError | None:
 def forget() -> None:
     """Drop every cached answer: the next question goes to the warehouse."""
     _answer.clear()
+    _fresh_answer.clear()
 
 
 def oldest(answers: Mapping[str, Answer]) -> datetime | None:

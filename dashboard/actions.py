@@ -1,0 +1,61 @@
+"""What these pages can do to the warehouse: ask for a load test, stop it, keep it, describe it, delete it.
+
+Each says who asks; the warehouse checks that again and keeps every request, done or refused, in its audit log.
+Each raises PerfhouseError where it is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dashboard import access, data
+from warehouse.client import Client
+from warehouse.errors import NotAllowedError
+
+CONFIRM_FROM = 100
+"""So many users, and the preset's name must be typed."""
+
+
+def _who() -> dict[str, Any]:
+    """The person as the warehouse is told; raises NotAllowedError where the reader may not act."""
+    mine = access.mine()
+    if not mine.allowed:
+        raise NotAllowedError(mine.why, status=403)
+    return {"local": True} if mine.is_local else {"person": mine.person}
+
+
+def _client() -> Client:
+    return data.contact().client
+
+
+def request_run(target: str, preset: str, scenario: str | None, *, waits: bool, confirm: str | None) -> str:
+    """Ask for a run; its id. `waits`: behind the run that is on, if one is, instead of being refused."""
+    told = _client().request_run(
+        target, preset, scenario, waits=waits, confirm=confirm, via="dashboard", **_who()
+    )
+    data.forget()
+    return str(told["run_id"])
+
+
+def cancel_run(run_id: str) -> None:
+    """Stop a run gracefully, or take it out of the queue."""
+    _client().cancel_run(run_id, **_who())
+    data.forget()
+
+
+def pin_run(run_id: str, *, pinned: bool) -> None:
+    """Make a run a baseline, which is kept for ever, or an ordinary one again."""
+    _client().pin_run(run_id, pinned=pinned, **_who())
+    data.forget()
+
+
+def note_run(run_id: str, text: str) -> None:
+    """Write a run's note anew."""
+    _client().note_run(run_id, text, **_who())
+    data.forget()
+
+
+def delete_run(run_id: str) -> None:
+    """Delete a run with everything measured in it."""
+    _client().delete_run(run_id, **_who())
+    data.forget()
