@@ -1,6 +1,7 @@
 """What these pages can do to the warehouse: ask for a load test, stop it, keep it, describe it, delete it.
 
-Each says who asks; the warehouse checks that again and keeps every request, done or refused, in its audit log.
+Each says who asks; the warehouse checks that again and keeps every request, done or refused, in its audit
+log.
 Each raises PerfhouseError where it is refused.
 """
 

@@ -96,8 +96,8 @@ def reader_zone() -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def header(title: str) -> Scene:
-    """Draw the header; what it is set to."""
+def header(title: str, *, timeless: bool = False) -> Scene:
+    """Draw the header; what it is set to. A timeless page has no range, for it shows no window of time."""
     present, zone = now(), reader_zone()
     oldest = data.oldest(data.ask({name: data.question(name) for name in ("endpoints", "hosts")}))
     asked = parameter(RANGE)
@@ -109,12 +109,12 @@ def header(title: str) -> Scene:
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="header"
     ):
         st.title(title, anchor=False, width="content")
-        corner = _bar(window, live=live)
-    if asked and shown is None:
+        corner = _bar(window, live=live, timeless=timeless)
+    if asked and shown is None and not timeless:
         st.warning(f"The range in the address cannot be shown, so this is {window.text}.")
-    if not window.follows_now:
+    if not window.follows_now and not timeless:
         _custom(window, zone)
-    if live and window.follows_now:
+    if live and window.follows_now and not timeless:
         tick()
     mode = st.context.theme.type
     phone = "Mobi" in (st.context.headers.get("User-Agent") or "")
@@ -123,31 +123,11 @@ def header(title: str) -> Scene:
     return Scene(stage, compared, live, present, corner)
 
 
-def _bar(window: Window, *, live: bool) -> DeltaGenerator:
+def _bar(window: Window, *, live: bool, timeless: bool) -> DeltaGenerator:
     """Range, comparison, live and refresh, each seeded from the address; then room for the page's own."""
-    st.session_state["range_choice"] = window.text if window.follows_now else CUSTOM
-    st.session_state["previous_choice"] = parameter(PREVIOUS) == "1"
-    st.session_state["live_choice"] = live
     with st.container(horizontal=True, vertical_alignment="center", width="content", key="bar"):
-        st.segmented_control(
-            "Range",
-            [*PRESETS, CUSTOM],
-            key="range_choice",
-            required=True,
-            on_change=_choose_range,
-            args=(window,),
-            label_visibility="collapsed",
-            wrap=True,
-        )
-        st.toggle("vs previous", key="previous_choice", on_change=_switch, args=(PREVIOUS, "previous_choice"))
-        st.toggle(
-            "Live",
-            key="live_choice",
-            on_change=_switch,
-            args=(LIVE, "live_choice"),
-            disabled=not window.follows_now,
-            help=f"Asks anew every {LIVE_S} seconds. A custom range does not move.",
-        )
+        if not timeless:
+            _window_controls(window, live=live)
         st.button(
             "Refresh",
             icon=":material/refresh:",
@@ -157,6 +137,31 @@ def _bar(window: Window, *, live: bool) -> DeltaGenerator:
             key="refresh",
         )
         return st.container(width="content", key="corner")
+
+
+def _window_controls(window: Window, *, live: bool) -> None:
+    st.session_state["range_choice"] = window.text if window.follows_now else CUSTOM
+    st.session_state["previous_choice"] = parameter(PREVIOUS) == "1"
+    st.session_state["live_choice"] = live
+    st.segmented_control(
+        "Range",
+        [*PRESETS, CUSTOM],
+        key="range_choice",
+        required=True,
+        on_change=_choose_range,
+        args=(window,),
+        label_visibility="collapsed",
+        wrap=True,
+    )
+    st.toggle("vs previous", key="previous_choice", on_change=_switch, args=(PREVIOUS, "previous_choice"))
+    st.toggle(
+        "Live",
+        key="live_choice",
+        on_change=_switch,
+        args=(LIVE, "live_choice"),
+        disabled=not window.follows_now,
+        help=f"Asks anew every {LIVE_S} seconds. A custom range does not move.",
+    )
 
 
 def _choose_range(shown: Window) -> None:

@@ -20,12 +20,15 @@ def show(
     title: str,
     questions: Callable[[Scene], Mapping[str, data.Question]],
     body: Callable[[Scene, Answers], None],
+    *,
+    timeless: bool = False,
 ) -> None:
     """Draw a page: ask its questions all at once, then draw `body` with the answers.
 
-    `endpoints`, `hosts` and `freshness` are always among the answers.
+    `endpoints`, `hosts` and `freshness` are always among the answers. A timeless page shows no window of
+    time, and something to do where nothing was measured.
     """
-    scene = controls.header(title)
+    scene = controls.header(title, timeless=timeless)
     exports.progress()
     asked = questions(scene)
     answers = data.ask({**{name: data.question(name) for name in COMMON}, **asked})
@@ -37,11 +40,11 @@ def show(
     if isinstance(missing, WarehouseAwayError):
         if storage is None or storage["state"] == "ok":
             panels.away(missing, scene.now)
-    elif empty(answers):
+    elif empty(answers) and not timeless:
         panels.nothing_measured()
     else:
         body(scene, answers)
-    panels.footer(scene, answers["freshness"])
+    panels.footer(scene, answers["freshness"], timeless=timeless)
 
 
 def empty(answers: Answers) -> bool:

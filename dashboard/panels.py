@@ -163,14 +163,15 @@ def cards(shown: Sequence[Card], most: int = 8) -> None:
             )
 
 
-def footer(scene: Scene, freshness: data.Answer) -> None:
+def footer(scene: Scene, freshness: data.Answer, *, timeless: bool = False) -> None:
     """The window with its zone, and when each collector's newest sample was taken.
 
     Clock times, which stay true on a page that is not drawn again.
     """
+    zone = fmt.plain(scene.zone.key)
     window = fmt.window_text(scene.window.start, scene.window.end, scene.zone)
-    told = [f"Window {window} ({fmt.plain(scene.zone.key)}), {fmt.length(scene.window.span)}"]
-    if scene.previous is not None:
+    told = [f"Times in {zone}" if timeless else f"Window {window} ({zone}), {fmt.length(scene.window.span)}"]
+    if scene.previous is not None and not timeless:
         before = scene.previous
         told.append(f"compared with {fmt.window_text(before.start, before.end, scene.zone)}")
     if isinstance(freshness, pl.DataFrame):

@@ -1,0 +1,157 @@
+"""One load test: live while it is on, and everything that came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard import (
+    access,
+    controls,
+    data,
+    page,
+    panels,
+    run_broke,
+    run_live,
+    run_manage,
+    run_marks,
+    run_report,
+)
+from dashboard import format as fmt
+from dashboard import run_words as words
+from dashboard.access import Access
+from dashboard.controls import Scene
+from dashboard.data import question
+from dashboard.window import absolute
+from warehouse.errors import PerfhouseError
+from warehouse.model import now
+from warehouse.plan import Plan
+
+
+def chosen() -> str:
+    """The run the address names."""
+    return controls.parameter("run") or ""
+
+
+def questions(scene: Scene) -> dict[str, data.Question]:
+    """Everything this page asks, about one run; what changes every second it asks apart."""
+    del scene
+    if not chosen():
+        return {"runs": question("runs")}
+    asked = {"run": question("run", run_id=chosen())}
+    first = page.first(data.ask(asked)["run"])
+    if first is not None:
+        plan = Plan.model_validate_json(first["plan"])
+        asked |= run_live.questions(first, run_live.length_of(first, plan), run_report.phase())
+        if not words.is_active(first):
+            asked["saturation"] = question("run_saturation", run_id=chosen())
+        asked["runs"] = question("runs", scenario=[first["scenario"]], baseline=True)
+    return asked
+
+
+def body(scene: Scene, answers: page.Answers) -> None:
+    """What run it is and how it did, then everything else; without one, which there are."""
+    if not chosen():
+        _which(answers["runs"])
+        return
+    found = answers["run"]
+    if isinstance(found, PerfhouseError) or found.is_empty():
+        _unknown(found)
+        return
+    row, mine = found.row(0, named=True), access.mine()
+    plan = Plan.model_validate_json(row["plan"])
+    _head(scene, row)
+    _actions(row, answers["runs"], mine)
+    run_report.verdict(row)
+    if not words.is_active(row):
+        run_broke.show(answers["saturation"])
+    run_live.show(scene, row, plan, mine)
+    run_report.plan_and_versions(row, plan)
+
+
+def _head(scene: Scene, row: dict[str, Any]) -> None:
+    """Which run it is."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"### {fmt.plain(words.name_of(row))}", width="content")
+        run_marks.of_run(row)
+    began, ended = row["started_at"], row["ended_at"]
+    told = [
+        f"Scenario {fmt.plain(row['scenario'])}",
+        f"{fmt.plain(row['url'])}" + (f" ({fmt.plain(row['environment'])})" if row["environment"] else ""),
+        f"asked for by {fmt.plain(words.asked_by(row))} at {fmt.clock(row['requested_at'], scene.zone)}",
+    ]
+    if began:
+        told.append(f"began {fmt.clock(began, scene.zone)}")
+    if ended:
+        told.append(f"ended {fmt.clock(ended, scene.zone)}")
+    if row["cancel_by"]:
+        told.append(f"stopped by {fmt.plain(row['cancel_by'])}")
+    st.caption(" · ".join([*told, fmt.plain(row["run_id"])]))
+    if row["note"]:
+        st.markdown(f":material/edit_note: {fmt.plain(row['note'])}")
+    for flag, mark in (("is_generator_bound", words.GENERATOR_BOUND), ("is_partial", words.PARTIAL)):
+        if row[flag]:
+            st.warning(mark.help, title=mark.text.capitalize(), icon=mark.icon)
+
+
+def _actions(row: dict[str, Any], baselines: data.Answer, mine: Access) -> None:
+    """Everything that can be done with it."""
+    with st.container(horizontal=True, vertical_alignment="center", key="run_actions"):
+        if not words.is_active(row):
+            _compare(row, page.frame(baselines))
+        run_manage.buttons(row, mine, "run")
+        if row["started_at"]:
+            window = absolute(row["started_at"], row["ended_at"] or now())
+            st.page_link(
+                "dashboard/views/latency.py",
+                label="Probes of that time",
+                icon=":material/speed:",
+                query_params={controls.RANGE: window, "target": row["target"]},
+            )
+        st.page_link(run_marks.LIST_PAGE, label="All load tests", icon=":material/list:")
+
+
+def _compare(row: dict[str, Any], baselines: pl.DataFrame | None) -> None:
+    """A way to the comparison with the newest other baseline of the same scenario."""
+    fitting = pl.DataFrame() if baselines is None else baselines
+    if len(fitting):
+        fitting = fitting.filter(
+            (pl.col("scenario_hash") == row["scenario_hash"]) & (pl.col("run_id") != row["run_id"])
+        )
+    if st.button(
+        "Compare with its baseline",
+        icon=":material/compare_arrows:",
+        disabled=fitting.is_empty(),
+        key="compare_baseline",
+        help="No other run of the same scenario is a baseline yet." if fitting.is_empty() else None,
+    ):
+        st.switch_page(run_marks.COMPARE_PAGE, query_params={"a": fitting["run_id"][0], "b": row["run_id"]})
+
+
+def _which(answer: data.Answer) -> None:
+    """No run is named: the newest ones, or how to come to one."""
+    rows = panels.rows(answer, "Load tests")
+    with st.container(border=True):
+        st.header("No run is chosen", anchor=False)
+        if rows is None or rows.is_empty():
+            st.markdown("No load test ever ran here. Start one on the Load tests page.")
+        else:
+            for row in rows.head(5).to_dicts():
+                with st.container(horizontal=True, vertical_alignment="center"):
+                    run_marks.link(row, fmt.option(words.name_of(row)), f"open_{row['run_id']}")
+                    run_marks.of_run(row)
+        st.page_link(run_marks.LIST_PAGE, label="All load tests", icon=":material/list:")
+
+
+def _unknown(found: object) -> None:
+    with st.container(border=True):
+        st.header("There is no such run", anchor=False)
+        if isinstance(found, PerfhouseError):
+            st.markdown(f"{fmt.plain(found.message)}. {fmt.plain(found.hint)}")
+        st.markdown(f"The address names {fmt.plain(chosen())}. It may have been deleted.")
+        st.page_link(run_marks.LIST_PAGE, label="All load tests", icon=":material/list:")
+
+
+page.show("Load test", questions, body, timeless=True)
