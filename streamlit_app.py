@@ -31,6 +31,11 @@ PAGES = {
         ),
         ("hosts.py", "Hosts", ":material/memory:", "CPU, memory, disks, network and processes."),
     ),
+    "Load": (
+        ("loadtests.py", "Load tests", ":material/rocket_launch:", "Start, watch and find load tests."),
+        ("run.py", "Load test", ":material/monitoring:", "One load test: live, and what came of it."),
+        ("compare.py", "Compare runs", ":material/compare_arrows:", "What differs between two load tests."),
+    ),
     "System": (
         ("collectors.py", "Collectors", ":material/sensors:", "What measures, what fails, what is stored."),
         ("data.py", "Data", ":material/table_view:", "Any rows, filtered, looked at and exported."),

@@ -55,6 +55,19 @@ TITLES: Mapping[str, str] = {
     "audit_log": "Audit log",
     "samples": "Single samples",
     "storage": "Rows and bytes stored",
+    "runs": "Load tests",
+    "run": "The load test",
+    "run_seconds": "Load test over time",
+    "run_endpoints": "Load test per endpoint",
+    "run_failures": "Failures of the load test",
+    "run_requests": "Single requests of the load test",
+    "run_resources": "Hosts and databases during the load test",
+    "run_saturation": "Where the load test broke",
+    "run_compare": "Differences between two load tests",
+    "run_compare_curves": "Curves of two load tests",
+    "load_curve": "Load against latency",
+    "load_agents": "Load agents",
+    "audit_log": "Who started and stopped load tests",
 }
 
 MERGED = {False: "per endpoint", True: "all pooled"}
@@ -116,6 +129,8 @@ def _rows_behind(asked: Question) -> Iterator[Question]:
     if asked.name in ATTEMPTS_BEHIND:
         chosen = {name: given[name] for name in ("target", "endpoint") if name in given}
         yield question("attempts", None, **window, **chosen)
+    if asked.name == "run":
+        yield question("run_requests", run_id=given["run_id"])
     kind = SAMPLES_BEHIND.get(asked.name)
     if kind:
         target = given.get(SAMPLES_TARGET[kind], ())

@@ -51,7 +51,9 @@ def _ids(answer: data.Answer) -> list[str]:
 
 def _active(ids: list[str], mine: Access) -> None:
     """The cards; the whole page once a run has ended or come."""
-    answers = data.ask({"active": asked(), **{run_id: question("run", run_id=run_id) for run_id in ids}}, fresh=True)
+    answers = data.ask(
+        {"active": asked(), **{run_id: question("run", run_id=run_id) for run_id in ids}}, fresh=True
+    )
     found = panels.rows(answers["active"], "Running now")
     if found is not None and _ids(found) != ids:
         data.forget()
@@ -83,7 +85,7 @@ def numbers(row: Row) -> str:
         (
             f"{fmt.count(row['requests'])} requests",
             words.per_second(row["rps"]),
-            f"p95 {fmt.duration_ms(row['p95_ms'])}",
+            f"p95 {fmt.duration_ms(row['p95_ms'], above=bool(row['p95_above']))}",
             f"{fmt.count(row['failures'])} failed ({fmt.ratio(row['error_ratio'])})",
             f"{fmt.plural(int(row['users_max'] or 0), 'user')} at most",
         )

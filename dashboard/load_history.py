@@ -51,13 +51,15 @@ def show(scene: Scene, rows: pl.DataFrame, everything: pl.DataFrame, mine: Acces
         shown = _of_version(rows)
         if shown.is_empty():
             st.markdown("No run fits these filters.")
-            st.button("Clear the filters", on_click=_clear, key="clear_filters", icon=":material/filter_alt_off:")
+            st.button(
+                "Clear the filters", on_click=_clear, key="clear_filters", icon=":material/filter_alt_off:"
+            )
             return
         chosen = _table(scene, shown)
         _choices(chosen, mine)
         st.caption(
             f"{fmt.plural(len(shown), 'run')} of {fmt.count(len(everything))}. Percentiles are of corrected times: "
-            "from when a request was due to its end, over all requests of the run (n)."
+            "from when a request was due to its end, over the whole run. * stands on too few requests."
         )
 
 
@@ -155,10 +157,11 @@ def _cells(scene: Scene, listed: list[dict[str, Any]]) -> pl.DataFrame:
             texts("state", lambda row: words.state_mark(row["state"]).text),
             texts("mind", words.flags),
             pl.Series("bar", [row["p95_ms"] for row in listed], dtype=pl.Float64),
-            texts("p95", lambda row: fmt.duration_ms(row["p95_ms"])),
-            texts("p50", lambda row: fmt.duration_ms(row["p50_ms"])),
-            texts("p99", lambda row: fmt.duration_ms(row["p99_ms"])),
-            texts("n", lambda row: fmt.count(row["requests"])),
+            texts("p95", lambda row: _percentile(row, 95)),
+            texts("p50", lambda row: _percentile(row, 50)),
+            texts("p99", lambda row: _percentile(row, 99)),
+            texts("n", lambda row: fmt.count(row["n"])),
+            texts("requests", lambda row: fmt.count(row["requests"])),
             texts("rps", lambda row: words.per_second(row["rps"])),
             texts("errors", lambda row: fmt.ratio(row["error_ratio"])),
             texts("users", lambda row: fmt.count(row["users_max"])),
@@ -171,6 +174,13 @@ def _cells(scene: Scene, listed: list[dict[str, Any]]) -> pl.DataFrame:
     )
 
 
+def _percentile(row: dict[str, Any], percentile: int) -> str:
+    """With a star where it stands on too few requests."""
+    value = row[f"p{percentile}_ms"]
+    few = value is not None and fmt.too_few(row["n"], percentile)
+    return fmt.duration_ms(value, above=bool(row[f"p{percentile}_above"])) + ("*" if few else "")
+
+
 def _columns(top: float) -> Any:
     kinds = st.column_config
 
@@ -180,14 +190,17 @@ def _columns(top: float) -> Any:
     return {
         "began": kinds.TextColumn("Began", width=118),
         "preset": kinds.TextColumn("Preset", width=72),
-        "verdict": kinds.TextColumn("Verdict", width=80, help="Whether its criteria held; no data is no pass."),
+        "verdict": kinds.TextColumn(
+            "Verdict", width=80, help="Whether its criteria held; no data is no pass."
+        ),
         "state": kinds.TextColumn("State", width=80, help="How it came to its end."),
         "mind": kinds.TextColumn("Mind", width=120, help="Generator-bound, partial, baseline."),
         "bar": kinds.ProgressColumn("p95 share", format=" ", min_value=0, max_value=top, width=70),
         "p95": number("p95"),
         "p50": number("p50"),
         "p99": number("p99"),
-        "n": number("n", "Requests, failed ones too."),
+        "n": number("n", "What percentiles stand on: requests answered rightly, or timed out."),
+        "requests": number("Requests", "Failed ones too."),
         "rps": number("Rate", "Requests a second."),
         "errors": number("Errors"),
         "users": number("Users", "At most.", 56),
@@ -206,7 +219,10 @@ def _choices(chosen: list[dict[str, Any]], mine: Access) -> None:
         if st.button("Open", icon=":material/open_in_new:", disabled=one is None, key="open_chosen") and one:
             st.switch_page(run_marks.RUN_PAGE, query_params={"run": one["run_id"]})
         if st.button(
-            "Compare 2 runs", icon=":material/compare_arrows:", disabled=len(chosen) != 2, key="compare_chosen"
+            "Compare 2 runs",
+            icon=":material/compare_arrows:",
+            disabled=len(chosen) != 2,
+            key="compare_chosen",
         ):
             before, after = sorted(chosen, key=words.began)
             st.switch_page(run_marks.COMPARE_PAGE, query_params={"a": before["run_id"], "b": after["run_id"]})

@@ -173,7 +173,9 @@ def _confirm(choice: Choice, preset: PresetSettings, plan: Plan) -> None:
         "So much load can bring the target to its knees, and others who use it with it.",
         icon=":material/warning:",
     )
-    typed = st.text_input("Type the preset's name to confirm", key="confirm_name", live=True, autocomplete="off")
+    typed = st.text_input(
+        "Type the preset's name to confirm", key="confirm_name", live=True, autocomplete="off"
+    )
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Cancel", key="confirm_cancel"):
             st.rerun()

@@ -62,18 +62,6 @@ def width_s(length_s: float) -> int:
     return max(1, -(-int(length_s) // BUCKETS))
 
 
-def gridded(rows: pl.DataFrame, step_s: int, *, until_s: float | None = None) -> pl.DataFrame:
-    """The rows with each missing bucket as a row of nulls, so that no line bridges a silence."""
-    if rows.is_empty():
-        return rows
-    first, last = rows["elapsed_s"].min(), rows["elapsed_s"].max()
-    end = max(float(last), until_s or 0.0)  # type: ignore[arg-type]
-    steps = int((end - float(first)) // step_s) + 1  # type: ignore[arg-type]
-    grid = pl.DataFrame({"elapsed_s": [float(first) + step_s * at for at in range(steps)]})  # type: ignore[arg-type]
-    known = rows.with_columns(pl.col("elapsed_s").cast(pl.Float64))
-    return grid.join(known, on="elapsed_s", how="left", maintain_order="left")
-
-
 def over_time(ink: Palette, rows: pl.DataFrame, lines: Sequence[Line], axis: Axis, length_s: float) -> Option:
     """Lines over a run's elapsed time; `rows` has `elapsed_s` and the lines' columns."""
     drawn = [line for line in lines if line.column in rows.columns]
@@ -94,8 +82,21 @@ def over_time(ink: Palette, rows: pl.DataFrame, lines: Sequence[Line], axis: Axi
         },
     }
     few = len(rows) <= FEW_POINTS
-    option["series"] = [_series(ink, line, few=few) for line in drawn]
+    option["series"] = [_series(ink, line, few=few, sparse=sparse) for line in drawn]
+    if mark_s is not None and drawn:
+        at = round(mark_s / (60 if minutes else 1), 3)
+        option["series"][0]["markLine"] = _mark(ink, at, "broke here")
     return option
+
+
+def _mark(ink: Palette, at: float, text: str) -> Option:
+    return {
+        "symbol": "none",
+        "silent": True,
+        "lineStyle": {"color": ink.critical, "type": "dashed", "width": 1.5},
+        "label": {"formatter": text, "color": ink.critical, "position": "insideEndTop"},
+        "data": [{"xAxis": at}],
+    }
 
 
 def _scaled(rows: pl.DataFrame, lines: Sequence[Line], axis: Axis) -> tuple[float, str]:
@@ -142,7 +143,7 @@ def _frame(ink: Palette, axis: Axis, unit: str, names: Sequence[str]) -> Option:
     }
 
 
-def _series(ink: Palette, line: Line, *, few: bool) -> Option:
+def _series(ink: Palette, line: Line, *, few: bool, sparse: bool) -> Option:
     colour = ink.of(line.place)
     return {
         "type": "line",
@@ -150,7 +151,7 @@ def _series(ink: Palette, line: Line, *, few: bool) -> Option:
         "encode": {"x": "elapsed", "y": line.name, "tooltip": [line.name]},
         "showSymbol": few,
         "symbolSize": 5,
-        "connectNulls": False,
+        "connectNulls": sparse,
         "lineStyle": {"color": colour, "width": 1.8, "type": line.dash},
         "itemStyle": {"color": colour},
         **({"areaStyle": {"color": ink.alpha(colour, 0.25)}} if line.area else {}),
@@ -166,7 +167,7 @@ def spots(
     line_at: float | None = None,
     line_text: str = "",
 ) -> Option:
-    """Points of several groups, joined in the order of x; a vertical line where something happens.
+    """Points of several groups; a vertical line where something happens.
 
     `x` and `y` are column and unit; a group's name is data.
     """
@@ -178,22 +179,15 @@ def spots(
         points = rows.sort(x[0]).select(x[0], y[0]).drop_nulls().rows()
         series.append(
             {
-                "type": "line",
+                "type": "scatter",
                 "name": name,
+                "symbol": "triangle" if place else "circle",
                 "data": [[round(float(at), 3), round(float(value), 3)] for at, value in points],
-                "symbolSize": 8,
-                "showSymbol": True,
-                "lineStyle": {"color": ink.of(place), "width": 1.4},
+                "symbolSize": 9,
                 "itemStyle": {"color": ink.of(place)},
             }
         )
     if line_at is not None and series:
-        series[0]["markLine"] = {
-            "symbol": "none",
-            "silent": True,
-            "lineStyle": {"color": ink.critical, "type": "dashed", "width": 1.5},
-            "label": {"formatter": line_text, "color": ink.critical, "position": "insideEndTop"},
-            "data": [{"xAxis": round(line_at, 3)}],
-        }
+        series[0]["markLine"] = _mark(ink, round(line_at, 3), line_text)
     option["series"] = series
     return option

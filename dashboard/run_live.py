@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -22,6 +21,9 @@ from warehouse.plan import Plan, users_at
 
 RECENT_S = 5
 """Rates of this moment are means over so many seconds."""
+
+MANY_REQUESTS, SLOWLY_S = 300_000, 5.0
+"""A run of so many requests is asked for more rarely: its percentiles are over all of them."""
 
 BOUND_CPU = 0.9
 """A generator with more CPU than this (of one core, its busiest process) measures itself."""
@@ -47,14 +49,18 @@ def length_of(row: Row, plan: Plan) -> float:
     return max(1.0, gone_s) if not words.is_active(row) else max(plan.duration_s, gone_s)
 
 
-def show(scene: Scene, row: Row, plan: Plan, mine: Access) -> None:
-    """All of it; a fragment of its own while the run is on."""
+def show(scene: Scene, row: Row, plan: Plan, mine: Access, mark_s: float | None) -> None:
+    """All of it; a fragment of its own while the run is on. `mark_s` is when it broke."""
     run_report.choose_phase(plan)
     active = words.is_active(row)
-    st.fragment(_drawn, run_every=load_active.EVERY_S if active else None)(scene, row["run_id"], plan, mine, active)
+    every_s = load_active.EVERY_S if (row["requests"] or 0) < MANY_REQUESTS else SLOWLY_S
+    drawn = st.fragment(_drawn, run_every=every_s if active else None)
+    drawn(scene, row["run_id"], plan, mine, mark_s, was_active=active)
 
 
-def _drawn(scene: Scene, run_id: str, plan: Plan, mine: Access, was_active: bool) -> None:
+def _drawn(
+    scene: Scene, run_id: str, plan: Plan, mine: Access, mark_s: float | None, *, was_active: bool
+) -> None:
     """Ask, draw, and have the whole page drawn once the run has ended."""
     row = _row(run_id)
     if row is None:
@@ -72,8 +78,8 @@ def _drawn(scene: Scene, run_id: str, plan: Plan, mine: Access, was_active: bool
         return
     if seconds is not None:
         _cards(row, plan, seconds, live=was_active)
-        _charts(scene, row, plan, seconds, length_s)
-    run_resources.show(scene, answers["resources"], length_s)
+        _charts(scene, row, plan, seconds, length_s, mark_s)
+    run_resources.show(scene, answers["resources"], length_s, mark_s)
     run_report.endpoints(answers["endpoints"], plan)
     run_report.failures(scene, answers["failures"], row)
 
@@ -96,7 +102,7 @@ def _cards(row: Row, plan: Plan, seconds: pl.DataFrame, *, live: bool) -> None:
     """The run so far in numbers, the last seconds where they say more."""
     known = seconds.sort("elapsed_s")
     whole = known.filter(pl.col("requests").is_not_null())
-    n = int(row["requests"] or 0)
+    n, requests = int(row["n"] or 0), int(row["requests"] or 0)
     users = known["users"].drop_nulls()
     planned = users_at(plan.stages, float(known["elapsed_s"].max() or 0.0)) if len(known) else 0.0  # type: ignore[arg-type]
     shown = [
@@ -111,18 +117,18 @@ def _cards(row: Row, plan: Plan, seconds: pl.DataFrame, *, live: bool) -> None:
         *(
             Card(
                 f"p{percentile}",
-                fmt.duration_ms(row[f"p{percentile}_ms"]),
+                fmt.duration_ms(row[f"p{percentile}_ms"], above=bool(row[f"p{percentile}_above"])),
                 compared=f"n = {fmt.count(n)}",
                 trend=whole[f"p{percentile}_ms"].drop_nulls().to_list(),
-                help="Corrected: from when a request was due to its end. Nearest rank over all requests "
-                f"{'so far' if live else 'of the run'}; the line is by second.",
+                help="Corrected: from when a request was due to its end. Nearest rank over the "
+                f"requests {'so far' if live else 'of the run'} that were answered rightly or timed out.",
             )
             for percentile in (50, 95, 99)
         ),
         Card(
             "Failures",
             fmt.ratio(row["error_ratio"]),
-            compared=f"{fmt.count(row['failures'])} of {fmt.count(n)}",
+            compared=f"{fmt.count(row['failures'])} of {fmt.count(requests)}",
             trend=whole["failures"].to_list(),
         ),
         Card(
@@ -148,18 +154,19 @@ def _rate_card(row: Row, whole: pl.DataFrame, *, live: bool) -> Card:
     trend = whole["rps"].drop_nulls().to_list()
     if not live:
         return Card("Requests/s", words.per_second(row["rps"]), better="higher", trend=trend, compared="mean")
-    # The second that is not over holds too little.
-    recent = trend[-RECENT_S - 1 : -1]
+    recent = trend[-RECENT_S:]
     value = sum(recent) / len(recent) if recent else None
     return Card(
         "Requests/s", words.per_second(value), better="higher", trend=trend, compared=f"last {RECENT_S} s"
     )
 
 
-def _charts(scene: Scene, row: Row, plan: Plan, seconds: pl.DataFrame, length_s: float) -> None:
+def _charts(
+    scene: Scene, row: Row, plan: Plan, seconds: pl.DataFrame, length_s: float, mark_s: float | None
+) -> None:
     """Users, rate, latency and the generator over elapsed time."""
     step = run_charts.width_s(length_s)
-    rows = run_charts.gridded(seconds, step).with_columns(
+    rows = seconds.with_columns(
         planned=pl.col("elapsed_s").map_elements(
             lambda at: users_at(plan.stages, at), return_dtype=pl.Float64, skip_nulls=False
         ),
@@ -175,23 +182,14 @@ def _charts(scene: Scene, row: Row, plan: Plan, seconds: pl.DataFrame, length_s:
         for title, lines, axis, alt in charts:
             with st.container(border=True, height="stretch"):
                 st.header(title, anchor=False)
-                draw(run_charts.over_time(scene.stage.palette, rows, lines, axis, length_s), title, alt)
+                option = run_charts.over_time(scene.stage.palette, rows, lines, axis, length_s, mark_s=mark_s)
+                run_resources.draw(option, title, alt)
                 panels.note(_note(title, row, seconds, step))
-
-
-def draw(option: Mapping[str, Any], key: str, alt: str) -> None:
-    """A chart whose node stays while its data changes."""
-    st.echarts_chart(
-        dict(option),
-        height=run_charts.HEIGHT,
-        key=f"run_{key.partition(',')[0].replace(' ', '_').lower()}",
-        alt=f"{alt} over elapsed time",
-    )
 
 
 def _note(title: str, row: Row, seconds: pl.DataFrame, step: int) -> str:
     if title.startswith("Latency"):
-        usual = seconds.filter(pl.col("requests") > 0)["requests"].median()
+        usual = seconds.filter(pl.col("n") > 0)["n"].median()
         told = f"Each point: the nearest rank over {step} s"
         if isinstance(usual, float):
             told += f", usually n = {fmt.count(usual)}"
@@ -202,7 +200,9 @@ def _note(title: str, row: Row, seconds: pl.DataFrame, step: int) -> str:
         return "The planned curve is the preset's."
     if title.startswith("Load generator"):
         backlog = seconds["backlog"].max()
-        late = f" At most {fmt.count(backlog)} arrivals waited." if isinstance(backlog, int) and backlog else ""
+        late = (
+            f" At most {fmt.count(backlog)} arrivals waited." if isinstance(backlog, int) and backlog else ""
+        )
         bound = " It was at its limit." if (row["generator_cpu_max"] or 0) > BOUND_CPU else ""
         return f"Of one core, the busiest process.{bound}{late}"
     return f"Means over {step} s. Requests are counted when they began."

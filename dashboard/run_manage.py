@@ -26,11 +26,16 @@ def buttons(row: Row | None, mine: Access, place: str) -> None:
         "Unpin baseline" if pinned else "Set as baseline",
         icon=":material/keep_off:" if pinned else ":material/keep:",
         disabled=not ended or not mine.allowed,
-        help=why or "A baseline is kept for ever, every request included, and other runs are compared with it.",
+        help=why
+        or "A baseline is kept for ever, every request included, and other runs are compared with it.",
         key=f"pin_{place}",
     )
     note = st.button(
-        "Note", icon=":material/edit_note:", disabled=row is None or not mine.allowed, help=why, key=f"note_{place}"
+        "Note",
+        icon=":material/edit_note:",
+        disabled=row is None or not mine.allowed,
+        help=why,
+        key=f"note_{place}",
     )
     delete = st.button(
         "Delete",
@@ -52,7 +57,9 @@ def buttons(row: Row | None, mine: Access, place: str) -> None:
 @st.dialog("Note", icon=":material/edit_note:")
 def _note(row: Row) -> None:
     st.markdown(_named(row))
-    text = st.text_area("What should be remembered of this run?", row["note"], max_chars=LONGEST_NOTE, key="note_text")
+    text = st.text_area(
+        "What should be remembered of this run?", row["note"], max_chars=LONGEST_NOTE, key="note_text"
+    )
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Cancel", key="note_cancel"):
             st.rerun()

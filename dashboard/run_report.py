@@ -141,18 +141,23 @@ def _endpoint_cells(listed: list[dict[str, Any]]) -> pl.DataFrame:
     def timed(row: dict[str, Any], percentile: int, prefix: str = "") -> str:
         value = row[f"{prefix}p{percentile}_ms"]
         few = value is not None and fmt.too_few(row["n"], percentile)
-        return fmt.duration_ms(value) + ("*" if few else "")
+        above = bool(row.get(f"{prefix}p{percentile}_above"))
+        return fmt.duration_ms(value, above=above) + ("*" if few else "")
 
     return pl.DataFrame(
         [
-            texts("endpoint", lambda row: row["label"] + (f" ({PARTS[row['part']]})" if PARTS[row["part"]] else "")),
-            texts("n", lambda row: fmt.count(row["n"])),
+            texts(
+                "endpoint",
+                lambda row: row["label"] + (f" ({PARTS[row['part']]})" if PARTS[row["part"]] else ""),
+            ),
+            texts("requests", lambda row: fmt.count(row["requests"])),
             texts("rps", lambda row: words.per_second(row["rps"])),
             texts("failures", lambda row: _failed(row)),
             texts("p50", lambda row: timed(row, 50)),
             texts("p95", lambda row: timed(row, 95)),
             texts("p99", lambda row: timed(row, 99)),
-            texts("max", lambda row: fmt.duration_ms(row["max_ms"])),
+            texts("max", lambda row: fmt.duration_ms(row["max_ms"], above=bool(row["max_above"]))),
+            texts("n", lambda row: fmt.count(row["n"])),
             texts("service", lambda row: timed(row, 95, "service_")),
             texts("bytes", lambda row: fmt.size(row["bytes"])),
         ]
@@ -160,9 +165,7 @@ def _endpoint_cells(listed: list[dict[str, Any]]) -> pl.DataFrame:
 
 
 def _failed(row: dict[str, Any]) -> str:
-    if not row["n"]:
-        return fmt.NOTHING
-    return f"{fmt.ratio(row['failures'] / row['n'])} ({fmt.count(row['failures'])})"
+    return f"{fmt.ratio(row['error_ratio'])} ({fmt.count(row['failures'])})"
 
 
 def _endpoint_columns() -> Any:
@@ -173,13 +176,14 @@ def _endpoint_columns() -> Any:
 
     return {
         "endpoint": kinds.TextColumn("Endpoint", pinned=True, width=250),
-        "n": number("n", "Requests, failed ones too."),
+        "requests": number("Requests", "Failed ones too."),
         "rps": number("Rate"),
         "failures": number("Failed", width=110),
         "p50": number("p50"),
         "p95": number("p95"),
         "p99": number("p99"),
         "max": number("Max"),
+        "n": number("n", "What percentiles stand on: answered rightly, or timed out."),
         "service": number("p95 without waiting", width=130),
         "bytes": number("Received"),
     }
@@ -230,7 +234,9 @@ def plan_and_versions(row: Row, plan: Plan) -> None:
         versions = words.decoded(row["versions"]) or {}
         told = ", ".join(f"{fmt.plain(name)} {fmt.plain(version)}" for name, version in versions.items())
         target = fmt.plain(row["target_version"] or "not known")
-        st.markdown(f"Version of the target: {target}.  \nVersions of the load generator: {told or 'not told'}.")
+        st.markdown(
+            f"Version of the target: {target}.  \nVersions of the load generator: {told or 'not told'}."
+        )
         st.markdown(
             f"Load agent: {fmt.plain(row['agent'] or 'none yet')}. Scenario {fmt.plain(row['scenario'])}, "
             f"fingerprint {fmt.plain(row['scenario_hash'][:12])}: runs of the same fingerprint can be compared."

@@ -125,6 +125,8 @@ class Progress:
 def progress(row: Row, planned_s: float, present: datetime) -> Progress:
     """Time gone and left; a run that waits or ends has not much to tell."""
     state = row["state"]
+    if row["is_silent"]:
+        return Progress(0.0, "Its load agent has been silent for a while: how it does is not known")
     if state == "requested":
         return Progress(0.0, "Waits for its turn" if row["waits"] else "Waits for a load agent")
     if row["started_at"] is None:

@@ -42,7 +42,7 @@ def body(scene: Scene, answers: page.Answers) -> None:
             st.markdown("Every run is kept here with each of its requests, and any two can be compared.")
         return
     load_history.show(scene, rows, everything, mine)
-    load_curve.show(everything)
+    load_curve.show(scene, everything)
 
 
 def agents_there(scene: Scene, answer: data.Answer) -> int | None:

@@ -65,9 +65,8 @@ def body(scene: Scene, answers: page.Answers) -> None:
     _head(scene, row)
     _actions(row, answers["runs"], mine)
     run_report.verdict(row)
-    if not words.is_active(row):
-        run_broke.show(answers["saturation"])
-    run_live.show(scene, row, plan, mine)
+    mark_s = None if words.is_active(row) else run_broke.show(answers["saturation"])
+    run_live.show(scene, row, plan, mine, mark_s)
     run_report.plan_and_versions(row, plan)
 
 
