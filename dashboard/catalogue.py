@@ -55,19 +55,11 @@ TITLES: Mapping[str, str] = {
     "audit_log": "Audit log",
     "samples": "Single samples",
     "storage": "Rows and bytes stored",
-    "runs": "Load tests",
-    "run": "The load test",
-    "run_seconds": "Load test over time",
-    "run_endpoints": "Load test per endpoint",
-    "run_failures": "Failures of the load test",
-    "run_requests": "Single requests of the load test",
     "run_resources": "Hosts and databases during the load test",
     "run_saturation": "Where the load test broke",
     "run_compare": "Differences between two load tests",
     "run_compare_curves": "Curves of two load tests",
     "load_curve": "Load against latency",
-    "load_agents": "Load agents",
-    "audit_log": "Who started and stopped load tests",
 }
 
 MERGED = {False: "per endpoint", True: "all pooled"}

@@ -50,7 +50,7 @@ def cards(rows: pl.DataFrame) -> None:
             st.metric(
                 MEASURES[measure],
                 value_text(row, "b"),
-                delta=difference_text(row) if row["enough"] and row["difference"] is not None else None,
+                delta=difference_text(row) if row["enough"] and row["difference"] else None,
                 delta_color=better if sure else "off",  # type: ignore[arg-type]
                 delta_description=f"from {value_text(row, 'a')}",
                 border=True,
@@ -146,7 +146,7 @@ def table(rows: pl.DataFrame) -> None:
             texts("b", lambda row: value_text(row, "b")),
             texts("difference", difference_text),
             texts("interval", interval_text),
-            texts("relative", lambda row: _relative(row)),
+            texts("relative", _relative),
             texts("says", direction),
             texts("n_a", lambda row: fmt.count(row["n_a"])),
             texts("n_b", lambda row: fmt.count(row["n_b"])),
@@ -162,14 +162,14 @@ def table(rows: pl.DataFrame) -> None:
         key="differences",
         alt="Differences between the two runs",
         column_config={
-            "endpoint": kinds.TextColumn("Endpoint", pinned=True, width=200),
+            "endpoint": kinds.TextColumn("Endpoint", pinned=True, width=150),
             "measure": kinds.TextColumn("Measure", width=80),
             "a": number("A"),
             "b": number("B"),
             "difference": number("B less A"),
-            "interval": number("95 % interval", "Of the difference.", 170),
+            "interval": number("95 % interval", "Of the difference.", 150),
             "relative": number("Relative", width=70),
-            "says": kinds.TextColumn("Says", width=140),
+            "says": kinds.TextColumn("Says", width=125),
             "n_a": number("n of A", width=70),
             "n_b": number("n of B", width=70),
             "why": kinds.TextColumn("Why", width=260),
@@ -177,7 +177,8 @@ def table(rows: pl.DataFrame) -> None:
     )
     methods = rows["method"].drop_nulls().unique(maintain_order=True).to_list()
     panels.note(
-        "Steady phases alone, corrected times. An interval tells of chance within these two runs, not of what "
+        "Steady phases alone, corrected times. An interval tells of chance within these two runs, not of "
+        "what "
         f"differs from run to run. {fmt.plain('; '.join(methods))}"
     )
 

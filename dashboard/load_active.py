@@ -122,7 +122,10 @@ def planned_length_s(row: Row) -> float:
 
 def _quiet(newest: Row | None) -> str:
     if newest is None:
-        return "No load test is running, and none ever ran here. Choose a preset below: **smoke** is the gentlest."
+        return (
+            "No load test is running, and none ever ran here. Choose a preset below: **smoke** is the "
+            "gentlest."
+        )
     ended = fmt.age(newest["ended_at"] or newest["requested_at"], now())
     verdict = words.VERDICT_MARKS.get(newest["verdict"], words.UNJUDGED).text
     return (

@@ -32,7 +32,8 @@ def show(scene: Scene, everything: pl.DataFrame) -> None:
 def _targets(scene: Scene, rows: pl.DataFrame, scenario: str) -> None:
     if rows.is_empty():
         st.markdown(
-            f"No run of {fmt.plain(scenario)} held a number of users for 5 seconds yet, so there is nothing to "
+            f"No run of {fmt.plain(scenario)} held a number of users for 5 seconds yet, so there is nothing "
+            "to "
             "plot: try a preset with steps, such as **stress**."
         )
         return
@@ -47,7 +48,8 @@ def _targets(scene: Scene, rows: pl.DataFrame, scenario: str) -> None:
                     st.markdown(title)
                     run_resources.draw(_option(scene, own, column, unit), f"curve {column} {target}", title)
     panels.note(
-        f"Each point is a plateau of a run of {fmt.plain(scenario)}: its planned users held for 5 s and more, the "
+        f"Each point is a plateau of a run of {fmt.plain(scenario)}: its planned users held for 5 s and "
+        "more, the "
         "first 2 s left out. ▲ generator-bound: it tells of the generator, and is left out of the knee."
     )
 
@@ -58,7 +60,8 @@ def _knee(own: pl.DataFrame) -> str:
     if first["knee_users"] is None:
         return f"no knee is known: {fmt.plain(first['knee_why'])} ({points})."
     return (
-        f"the knee lies near **{fmt.plural(round(first['knee_users']), 'user')}**; beyond them throughput no longer "
+        f"the knee lies near **{fmt.plural(round(first['knee_users']), 'user')}**; beyond them throughput no "
+        "longer "
         f"grows, at most {fmt.number(first['knee_rps'])}/s ({points})."
     )
 

@@ -58,7 +58,8 @@ def show(scene: Scene, rows: pl.DataFrame, everything: pl.DataFrame, mine: Acces
         chosen = _table(scene, shown)
         _choices(chosen, mine)
         st.caption(
-            f"{fmt.plural(len(shown), 'run')} of {fmt.count(len(everything))}. Percentiles are of corrected times: "
+            f"{fmt.plural(len(shown), 'run')} of {fmt.count(len(everything))}. Percentiles are of corrected "
+            "times: "
             "from when a request was due to its end, over the whole run. * stands on too few requests."
         )
 
@@ -141,7 +142,7 @@ def _table(scene: Scene, rows: pl.DataFrame) -> list[dict[str, Any]]:
         selection_mode="multi-row",
         column_config=_columns(top),
     )
-    picked = event["selection"]["rows"] if isinstance(event, Mapping) else []
+    picked = event["selection"]["rows"]
     return [listed[place] for place in picked if place < len(listed)]
 
 

@@ -55,7 +55,7 @@ def show(settings: Settings, mine: Access, agents: int | None) -> None:
             _no_agent()
         choice = _choose(settings, offered)
         place = st.container()
-        with st.grid(4, min_column_width=215, gap="small"):
+        with st.grid(4, min_column_width=140, gap="small"):
             for preset in settings.presets.values():
                 with st.container(border=True, height="stretch", key=f"preset_{preset.name}"):
                     if _card(settings, choice, preset, mine):
@@ -78,10 +78,13 @@ def _choose(settings: Settings, offered: Sequence[TargetSettings]) -> Choice:
             key="if_busy_choice",
             required=True,
             on_change=_take_busy,
-            help="A target bears one run at a time: another one is refused, or waits until that one has ended.",
+            help="A target bears one run at a time: another one is refused, or waits until that one has "
+            "ended.",
         )
-    if len(offered) == 1:
-        st.markdown(f"Target: {fmt.plain(names[target])}")
+    alone = [("Target", names, target)] if len(names) == 1 else []
+    alone += [("Scenario", scenarios, scenario)] if len(scenarios) == 1 else []
+    if alone:
+        st.caption(" · ".join(f"{what}: {fmt.plain(known[one])}" for what, known, one in alone))
     return Choice(target, scenario or None, st.session_state["if_busy_choice"] == "queue")
 
 
@@ -128,7 +131,6 @@ def _card(settings: Settings, choice: Choice, preset: PresetSettings, mine: Acce
         "Start…" if many else "Start",
         icon=":material/play_arrow:",
         key=f"start_{preset.name}",
-        type="primary",
         width="stretch",
         disabled=refused or not mine.allowed,
         help=fmt.plain(why) if why else None,
@@ -209,7 +211,8 @@ def _sign_in(mine: Access) -> None:
 
 def _no_agent() -> None:
     st.warning(
-        "Nothing that runs load tests is running, so a started test waits until there is. Start everything with "
+        "Nothing that runs load tests is running, so a started test waits until there is. Start everything "
+        "with "
         "`perfhouse.py up`, or the load agent alone with `perfhouse.py agent`.",
         title="No load agent",
         icon=":material/hourglass_disabled:",
@@ -220,7 +223,8 @@ def _none_allowed(settings: Settings) -> None:
     file = fmt.plain(data.configuration().path)
     watched = ", ".join(fmt.plain(target.name) for target in settings.target) or "none yet"
     st.markdown(
-        "No target allows load tests yet. Allow one by giving it limits, which hold for every button, schedule "
+        "No target allows load tests yet. Allow one by giving it limits, which hold for every button, "
+        "schedule "
         f"and command. Targets in {file}: {watched}."
     )
     st.code(EXAMPLE, language="toml")

@@ -33,7 +33,8 @@ def show(answer: data.Answer) -> float | None:
                 st.markdown(f"{words.elapsed(at_s)} after its start", width="content")
         st.markdown(fmt.plain(found["evidence"]) + ".")
         panels.note(
-            "The first of all that was watched to reach its limit when answers got clearly worse; what was not "
+            "The first of all that was watched to reach its limit when answers got clearly worse; what was "
+            "not "
             "watched cannot be named."
         )
         return None if at_s is None else float(at_s)

@@ -62,8 +62,21 @@ def width_s(length_s: float) -> int:
     return max(1, -(-int(length_s) // BUCKETS))
 
 
-def over_time(ink: Palette, rows: pl.DataFrame, lines: Sequence[Line], axis: Axis, length_s: float) -> Option:
-    """Lines over a run's elapsed time; `rows` has `elapsed_s` and the lines' columns."""
+def over_time(
+    ink: Palette,
+    rows: pl.DataFrame,
+    lines: Sequence[Line],
+    axis: Axis,
+    length_s: float,
+    *,
+    mark_s: float | None = None,
+    sparse: bool = False,
+) -> Option:
+    """Lines over a run's elapsed time; `rows` has `elapsed_s` and the lines' columns, null where not known.
+
+    `mark_s` is a moment to mark. `sparse` lines were sampled at different times: each is joined over the
+    moments of the others.
+    """
     drawn = [line for line in lines if line.column in rows.columns]
     minutes = length_s >= MINUTES_FROM_S
     factor, unit = _scaled(rows, drawn, axis)
@@ -135,7 +148,7 @@ def _frame(ink: Palette, axis: Axis, unit: str, names: Sequence[str]) -> Option:
         "yAxis": {
             "type": "value",
             "min": 0,
-            **({"max": axis.top} if axis.top is not None else {}),
+            **({"max": axis.top, "interval": axis.top / 4} if axis.top is not None else {}),
             "splitNumber": 4,
             "axisLabel": {"formatter": f"{{value}} {unit}".strip(), "color": ink.muted},
             "splitLine": {"lineStyle": {"color": ink.alpha(ink.muted, 0.25)}},
@@ -150,7 +163,8 @@ def _series(ink: Palette, line: Line, *, few: bool, sparse: bool) -> Option:
         "name": line.name,
         "encode": {"x": "elapsed", "y": line.name, "tooltip": [line.name]},
         "showSymbol": few,
-        "symbolSize": 5,
+        "symbol": "circle",
+        "symbolSize": 4,
         "connectNulls": sparse,
         "lineStyle": {"color": colour, "width": 1.8, "type": line.dash},
         "itemStyle": {"color": colour},

@@ -137,7 +137,8 @@ def _cards(row: Row, plan: Plan, seconds: pl.DataFrame, *, live: bool) -> None:
             compared="its most",
             better="neither",
             trend=known["generator_cpu"].drop_nulls().to_list(),
-            help="Of one core, of the busiest process of the load generator. Over 90 % the numbers tell more of "
+            help="Of one core, of the busiest process of the load generator. Over 90 % the numbers tell more "
+            "of "
             "it than of the target.",
         ),
         Card(

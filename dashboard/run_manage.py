@@ -73,7 +73,8 @@ def _note(row: Row) -> None:
 def _delete(row: Row) -> None:
     st.markdown(_named(row))
     st.warning(
-        f"Its {fmt.plural(int(row['requests'] or 0), 'recorded request')} and its place in the history are gone "
+        f"Its {fmt.plural(int(row['requests'] or 0), 'recorded request')} and its place in the history are "
+        "gone "
         "for ever. That it was deleted, and by whom, stays in the audit log.",
         icon=":material/warning:",
     )

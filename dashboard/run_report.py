@@ -37,7 +37,7 @@ def _take_phase() -> None:
     controls.remember(PHASE, None if chosen == "all" else chosen)
 
 
-def verdict(row: Row) -> None:
+def verdict(row: Row, plan: Plan) -> None:
     """Pass, fail or no data, with each criterion's value and n."""
     if words.is_active(row):
         return
@@ -48,8 +48,8 @@ def verdict(row: Row) -> None:
         if row["reason"]:
             st.markdown(fmt.plain(row["reason"]))
         if not results:
-            told = "It had no criteria: `criteria` of its preset or scenario would say what must hold."
-            st.markdown(told if row["verdict"] in ("", "pass", "no_data") else mark.help)
+            none = "It had no criteria: `criteria` of its preset or scenario would say what must hold."
+            st.markdown("Its criteria have not been judged yet." if plan.criteria else none)
             return
         shown = pl.DataFrame(
             {
@@ -129,7 +129,8 @@ def endpoints(answer: data.Answer, plan: Plan) -> None:
             column_config=_endpoint_columns(),
         )
         panels.note(
-            "Corrected times: from when a request was due to its end; without waiting: what the target took once "
+            "Corrected times: from when a request was due to its end; without waiting: what the target took "
+            "once "
             "it was asked. * stands on fewer requests than the percentile wants (p95 20, p99 100)."
         )
 
@@ -152,7 +153,7 @@ def _endpoint_cells(listed: list[dict[str, Any]]) -> pl.DataFrame:
             ),
             texts("requests", lambda row: fmt.count(row["requests"])),
             texts("rps", lambda row: words.per_second(row["rps"])),
-            texts("failures", lambda row: _failed(row)),
+            texts("failures", _failed),
             texts("p50", lambda row: timed(row, 50)),
             texts("p95", lambda row: timed(row, 95)),
             texts("p99", lambda row: timed(row, 99)),
@@ -175,7 +176,7 @@ def _endpoint_columns() -> Any:
         return kinds.TextColumn(label, alignment="right", width=width, help=help_ or None)
 
     return {
-        "endpoint": kinds.TextColumn("Endpoint", pinned=True, width=250),
+        "endpoint": kinds.TextColumn("Endpoint", pinned=True, width=200),
         "requests": number("Requests", "Failed ones too."),
         "rps": number("Rate"),
         "failures": number("Failed", width=110),
@@ -239,6 +240,7 @@ def plan_and_versions(row: Row, plan: Plan) -> None:
         )
         st.markdown(
             f"Load agent: {fmt.plain(row['agent'] or 'none yet')}. Scenario {fmt.plain(row['scenario'])}, "
-            f"fingerprint {fmt.plain(row['scenario_hash'][:12])}: runs of the same fingerprint can be compared."
+            f"fingerprint {fmt.plain(row['scenario_hash'][:12])}: runs of the same fingerprint can be "
+            "compared."
         )
         st.json(plan.model_dump(mode="json"), expanded=1)

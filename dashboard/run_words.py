@@ -168,7 +168,7 @@ def curve_text(stages: Sequence[tuple[float, int, float]]) -> str:
     users = [stage[1] for stage in stages]
     most = max(users)
     if len(stages) == 1:
-        return f"{fmt.plural(most, 'user')}, {fmt.number(stages[0][2])} more each second until then"
+        return f"{fmt.number(stages[0][2])} more each second until all are there"
     if users == sorted(users):
         return f"up to {fmt.plural(most, 'user')} in {len(stages)} steps"
     return " → ".join(fmt.count(amount) for amount in users) + " users"

@@ -12,7 +12,6 @@ from dashboard import (
     controls,
     data,
     page,
-    panels,
     run_broke,
     run_live,
     run_manage,
@@ -54,17 +53,17 @@ def questions(scene: Scene) -> dict[str, data.Question]:
 def body(scene: Scene, answers: page.Answers) -> None:
     """What run it is and how it did, then everything else; without one, which there are."""
     if not chosen():
-        _which(answers["runs"])
+        run_marks.which(answers["runs"])
         return
     found = answers["run"]
     if isinstance(found, PerfhouseError) or found.is_empty():
-        _unknown(found)
+        run_marks.unknown(found, chosen())
         return
     row, mine = found.row(0, named=True), access.mine()
     plan = Plan.model_validate_json(row["plan"])
     _head(scene, row)
     _actions(row, answers["runs"], mine)
-    run_report.verdict(row)
+    run_report.verdict(row, plan)
     mark_s = None if words.is_active(row) else run_broke.show(answers["saturation"])
     run_live.show(scene, row, plan, mine, mark_s)
     run_report.plan_and_versions(row, plan)
@@ -127,30 +126,6 @@ def _compare(row: dict[str, Any], baselines: pl.DataFrame | None) -> None:
         help="No other run of the same scenario is a baseline yet." if fitting.is_empty() else None,
     ):
         st.switch_page(run_marks.COMPARE_PAGE, query_params={"a": fitting["run_id"][0], "b": row["run_id"]})
-
-
-def _which(answer: data.Answer) -> None:
-    """No run is named: the newest ones, or how to come to one."""
-    rows = panels.rows(answer, "Load tests")
-    with st.container(border=True):
-        st.header("No run is chosen", anchor=False)
-        if rows is None or rows.is_empty():
-            st.markdown("No load test ever ran here. Start one on the Load tests page.")
-        else:
-            for row in rows.head(5).to_dicts():
-                with st.container(horizontal=True, vertical_alignment="center"):
-                    run_marks.link(row, fmt.option(words.name_of(row)), f"open_{row['run_id']}")
-                    run_marks.of_run(row)
-        st.page_link(run_marks.LIST_PAGE, label="All load tests", icon=":material/list:")
-
-
-def _unknown(found: object) -> None:
-    with st.container(border=True):
-        st.header("There is no such run", anchor=False)
-        if isinstance(found, PerfhouseError):
-            st.markdown(f"{fmt.plain(found.message)}. {fmt.plain(found.hint)}")
-        st.markdown(f"The address names {fmt.plain(chosen())}. It may have been deleted.")
-        st.page_link(run_marks.LIST_PAGE, label="All load tests", icon=":material/list:")
 
 
 page.show("Load test", questions, body, timeless=True)

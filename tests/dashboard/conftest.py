@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "streamlit_app.py"
 CONFIG = f'[host]\nname = "{worlds.HOST}"\nprocesses = ["postgres", "nginx"]\n' + database_worlds.CONFIG
 NAMES = ("overview", "latency", "database", "hosts", "collectors", "data")
+LOAD_NAMES = ("loadtests", "run", "compare")
 PAGES = {name: f"dashboard/views/{name}.py" for name in NAMES}
+LOAD_PAGES = {name: f"dashboard/views/{name}.py" for name in LOAD_NAMES}
+"""Those that show no window of time."""
 
 WORLDS = ("nothing", "one_sample", "plenty", "failing", "hostile")
 
@@ -76,7 +79,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
         app.context = {"timezone": "Europe/Berlin", "theme": "light"}
         app.run()
         if page != "overview" or address:
-            app.switch_page(PAGES[page])
+            app.switch_page({**PAGES, **LOAD_PAGES}[page])
             for name, value in address.items():
                 app.query_params[name] = value
             app.run()
