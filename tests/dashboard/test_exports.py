@@ -144,8 +144,8 @@ def test_data_says_which_filter_is_wrong(world: World, open_page: Open) -> None:
     assert not app.code
 
 
-OF_A_RUN = {name for name in QUESTIONS if name == "run" or name.startswith("run_")}
-"""Questions that need a run's id: its own page exports them."""
+OF_A_RUN = {name for name in QUESTIONS if name in ("run", "load_curve") or name.startswith("run_")}
+"""Questions that need a run's id, or a scenario: pages of their own export them."""
 
 
 @pytest.mark.parametrize("name", [name for name in QUESTIONS if name not in OF_A_RUN])
