@@ -35,7 +35,7 @@ LONGEST_PAUSE_S = 5.0
 """How long the warehouse is left alone when it is away; the pauses grow to this."""
 
 TIMEOUT_S = 10.0
-STOP_S = 4.8
+STOP_S = 4.5
 """How long a stop waits for the runs it stops, and for what they measured to be shipped."""
 
 LEAVE_S = 0.5
@@ -78,7 +78,7 @@ class Agent:
         self.roster = Roster(settings.runs_dir, launcher)
         self._delivery = Delivery(self.roster, door, settings.agent_name)
         self._claims = Claims(settings, door, self.roster, self._delivery)
-        self._schedule = Schedule(settings.schedule, self._request, at=now())
+        self._schedule = Schedule(settings.schedule, self.request, at=now())
         self._stopping = threading.Event()
         self._quitting = threading.Event()
 
@@ -139,7 +139,8 @@ class Agent:
         self._schedule.tick(now())
         return False
 
-    def _request(self, entry: ScheduleSettings) -> Any:
+    def request(self, entry: ScheduleSettings) -> Any:
+        """Request a run that is due. Raises PerfhouseError."""
         return self._door.request_run(entry.target, entry.preset, entry.scenario, via="schedule")
 
     def _loop(self, name: str, work: Callable[[], bool], every_s: float, ends: threading.Event) -> None:

@@ -19,6 +19,9 @@ from warehouse.settings import Settings
 
 log = logging.getLogger(__name__)
 
+MOST_BUSY = 100
+"""How many of its runs an agent tells of in a claim: the newest."""
+
 
 class Claims:
     """One claim after another."""
@@ -33,7 +36,7 @@ class Claims:
 
     def once(self) -> None:
         """Claim, and do what the answer says. Raises PerfhouseError."""
-        busy = [run.run_id for run in self._roster.runs]
+        busy = [run.run_id for run in self._roster.runs][-MOST_BUSY:]
         answer = self._door.claim(self._name, version=VERSION, advertise=self._advertise, busy=busy)
         for order in answer.get("cancel", ()):
             self._cancel(str(order["run_id"]), str(order.get("by") or ""))

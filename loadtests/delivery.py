@@ -17,6 +17,7 @@ from loadtests.roster import LocalRun, Roster
 from loadtests.shipping import Block
 from warehouse import VERSION
 from warehouse.errors import NotAllowedError, PerfhouseError, RefusedError
+from warehouse.visible import visible
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ REPORT_EVERY_S = 1.0
 HOPELESS = frozenset({400, 409, 413, 415, 422})
 """Statuses after which sending the same bytes again cannot succeed."""
 
+UNKNOWN = 404
 LONGEST_REASON = 2000
 STARTING = RunState(state="starting")
 
@@ -48,18 +50,22 @@ class Delivery:
     def once(self) -> bool:
         """Ship a block of each file of each run and report; whether there is more to ship at once.
 
-        Raises WarehouseAwayError, or OSError when a spool cannot be read.
+        Trouble with one run holds up no other. Raises WarehouseAwayError, and what else there was at the end.
         """
         self._tell_notes()
         more = False
+        trouble: Exception | None = None
         for run in self._roster.runs:
             try:
                 more = self._ship(run) or more
                 self._report(run)
-            except RefusedError as error:
-                if isinstance(error, NotAllowedError) or error.status not in (404, 410):
-                    raise
-                self._forget(run, error)
+            except (RefusedError, OSError) as error:
+                if isinstance(error, RefusedError) and error.status == UNKNOWN:
+                    self._forget(run, error)
+                else:
+                    trouble = error
+        if trouble is not None:
+            raise trouble
         return more
 
     def _ship(self, run: LocalRun) -> bool:
@@ -141,7 +147,7 @@ def report_of(
     return {
         "agent": agent,
         "state": state.state,
-        "reason": "; ".join(filter(None, (state.reason, refusal)))[:LONGEST_REASON],
+        "reason": visible("; ".join(filter(None, (state.reason, refusal))))[:LONGEST_REASON],
         "is_partial": state.is_partial or bool(refusal),
         "complete": complete,
         "versions": dict(versions()),

@@ -12,10 +12,14 @@ import httpx
 import psutil
 import pytest
 
+from loadtests.folder import Folder
+from loadtests.reattach import processes_of
 from tests.cli.children import wait_for
 from tests.cli.running import ROOT, clean_environment, perfhouse
+from tests.servers.counting import counting_server
 from tests.servers.ports import free_port
 from tests.servers.warehouse import running_warehouse, write_config
+from warehouse.client import Client
 from warehouse.settings import Settings, load
 
 READY_S = 120
@@ -36,6 +40,21 @@ interval_s = 1
 path = "/health"
 [collectors]
 health_interval_s = 1
+"""
+
+
+LOADED = """
+[[target]]
+name = "shop"
+url = "{url}"
+interval_s = 3600
+endpoint = [{{ path = "/health" }}]
+load = {{ users = 10, requests_per_s = 500, duration_s = 120 }}
+[[preset]]
+name = "minutes"
+users = 5
+spawn_rate = 5
+duration_s = 120
 """
 
 
@@ -147,6 +166,40 @@ def test_nothing_outlives_a_killed_supervisor_and_it_starts_again(config: Path, 
         up.wait_ready()
         assert up.end(signal.SIGINT) < STOP_S
         assert up.process.returncode == 0
+
+
+def test_a_load_test_survives_its_agent_and_ends_with_up(tmp_path: Path) -> None:
+    with counting_server() as target:
+        config = write_config(tmp_path, LOADED.format(url=target.url))
+        with Up(config, tmp_path / "up.log") as up:
+            up.wait_ready()
+            with Client.for_process(up.settings, "cli") as client:
+                run_id = str(client.request_run("shop", "minutes", via="cli")["run_id"])
+            run = Folder(up.settings.runs_dir / run_id)
+            wait_for(lambda: target.total > 50, told=lambda: up.said)
+            state = run.state
+            assert state is not None
+            assert state.pid is not None
+            launcher = psutil.Process(state.pid)
+            agent = parts_by_name(up.status())["agent"]["pid"]
+            assert isinstance(agent, int)
+            os.kill(agent, signal.SIGKILL)
+            wait_for(lambda: f"reattached to {run_id}" in up.said, told=lambda: up.said)
+            assert launcher.is_running()
+            seen = target.total
+            wait_for(lambda: target.total > seen + 20)
+
+            assert up.end(signal.SIGINT) < STOP_S
+            assert "killing it" not in up.said
+            wait_for(lambda: list(processes_of(run)) == [])
+            seen = target.total
+            ended = run.state
+            assert ended is not None
+            assert (ended.state, ended.is_partial) == ("cancelled", False)
+        spooled = sum(file.stat().st_size // 32 for file in run.path.glob("requests-*.bin"))
+        assert spooled <= seen == target.total
+        probes = seen - spooled
+        assert probes <= 2
 
 
 def test_up_ends_with_the_words_of_the_part_that_cannot_run(tmp_path: Path) -> None:

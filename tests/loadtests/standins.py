@@ -31,6 +31,7 @@ class MemoryDoor:
         self.requested: list[tuple[str, str, str]] = []
         self.is_away = False
         self.loses_answers = 0
+        self.refuses_reports_of: set[str] = set()
         self.refuses: RefusedError | None = None
         self._lock = threading.Lock()
 
@@ -45,6 +46,8 @@ class MemoryDoor:
 
     def report_run(self, run_id: str, **report: Any) -> None:
         self._answer()
+        if run_id in self.refuses_reports_of:
+            raise RefusedError(f"{run_id} is not yours", status=409, field="agent")
         self.reports.setdefault(run_id, []).append(report)
 
     def send_rows(self, run_id: str, worker: int, file: str, offset: int, body: bytes) -> None:

@@ -271,6 +271,17 @@ def test_what_the_warehouse_refuses_makes_the_run_partial_and_is_told(
     assert "bytes were refused: no such endpoint" in door.last(FIRST)["reason"]
 
 
+def test_trouble_with_one_run_holds_up_no_other(settings: Settings, door: MemoryDoor) -> None:
+    door.refuses_reports_of = {FIRST}
+    door.waiting += [request(1), request(2)]
+    with Serving(settings, door) as serving:
+        wait_for(lambda: [run.run_id for run in serving.agent.roster.runs] == [FIRST] and is_complete(door, 2))
+        door.refuses_reports_of = set()
+        wait_for(lambda: is_complete(door, 1))
+    assert_all_is_stored(settings, door, 1)
+    assert_all_is_stored(settings, door, 2)
+
+
 def test_a_run_given_twice_is_run_once(settings: Settings, door: MemoryDoor) -> None:
     door.waiting += [request(1), request(1)]
     with Serving(settings, door):
