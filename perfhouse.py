@@ -363,7 +363,7 @@ def verify(
 def token_add(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="What to call it.")],
-    scope: Annotated[list[str], typer.Option(help="ingest, read or act; repeat for more.")] = ["ingest"],  # noqa: B006 - Typer copies it
+    scope: Annotated[list[str], typer.Option(help="ingest, read, act or load; repeatable.")] = ["ingest"],  # noqa: B006 - Typer copies it
     source: Annotated[
         list[str] | None, typer.Option(help="A source it may send for, default its name; repeat for more.")
     ] = None,

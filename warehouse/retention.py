@@ -6,6 +6,8 @@ import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from warehouse.transaction import transaction
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -24,6 +26,7 @@ _AGED = (
     ("lock_wait", "ts", 0),
     ("database_state", "ts", 0),
 )
+RAW_OF_RUN = ("load_request", "load_beat", "load_error")
 _BATCHES = ("batch", "received_at", EXTRA_BATCH_DAYS)
 
 
@@ -39,13 +42,15 @@ def expire(connection: DuckDBPyConnection, at: datetime, raw_days: int) -> dict[
     """Delete rows older than `raw_days` before `at` (UTC, naive); returns how many per table.
 
     The newest event of each job and state of each database stay: they are the present state. A query's
-    shape goes with the last of its statistics. Each day of each table is a
-    transaction of its own, so that batches wait for none of them long.
+    shape goes with the last of its statistics. Of load tests only the single requests go, those of
+    baselines stay. Each day of each table, and each run, is a transaction of its own, so that batches wait
+    for none of them long.
     """
     deleted = {}
     for table, column, extra_days in (*_AGED, _BATCHES):
         limit = at - timedelta(days=raw_days + extra_days)
         deleted[table] = _expire_table(connection, table, column, limit)
+    deleted |= _expire_runs(connection, at, at - timedelta(days=raw_days))
     if deleted["query_stat"]:
         deleted["query_shape"] = _expire_shapes(connection, at - timedelta(days=raw_days))
     if any(deleted.values()):
@@ -75,3 +80,20 @@ def _expire_shapes(connection: DuckDBPyConnection, limit: datetime) -> int:
         [limit],
     ).fetchall()
     return int(rows[0][0])
+
+
+def _expire_runs(connection: DuckDBPyConnection, at: datetime, limit: datetime) -> dict[str, int]:
+    """Delete what was measured request by request in runs that are old and no baselines."""
+    deleted = dict.fromkeys(RAW_OF_RUN, 0)
+    old = connection.execute(
+        "SELECT run_no FROM run WHERE raw_deleted_at IS NULL AND NOT is_baseline "
+        "AND coalesce(ended_at, heartbeat_at, requested_at) < ?",
+        [limit],
+    ).fetchall()
+    for (run_no,) in old:
+        with transaction(connection):
+            for table in RAW_OF_RUN:
+                rows = connection.execute(f"DELETE FROM {table} WHERE run_no = ?", [run_no]).fetchall()  # noqa: S608 - our own names
+                deleted[table] += int(rows[0][0])
+            connection.execute("UPDATE run SET raw_deleted_at = ? WHERE run_no = ?", [at, run_no])
+    return deleted

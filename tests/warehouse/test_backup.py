@@ -61,6 +61,7 @@ def values_of(kind: str) -> st.SearchStrategy[Any]:
         texts = st.datetimes().map(lambda at: at.isoformat(sep=" ", timespec="milliseconds"))
         return st.sampled_from(["1970-01-01", "infinity", "-infinity"]) | texts
     known: dict[str, st.SearchStrategy[Any]] = {
+        "TIMESTAMP": st.datetimes().map(lambda at: at.isoformat(sep=" ", timespec="microseconds")),
         "VARCHAR": TEXTS | st.text(max_size=20),
         "DOUBLE": st.sampled_from([-0.0, 5e-324, 1.7e308, float("inf"), float("nan")]) | st.floats(),
         "FLOAT": st.floats(width=32),

@@ -3,9 +3,15 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+from tests.warehouse.loading import TARGETS, rows
 from tests.warehouse.records import attempt, sample
+from warehouse import runs
 from warehouse.model import Batch, Event, Gap, GapReason, JobState, Receipt, now
+from warehouse.plan import make_plan
 from warehouse.retention import expire
+from warehouse.run_model import RunRequest
+from warehouse.run_rows import Piece, read_requests, store_requests
+from warehouse.settings import Settings, parse
 from warehouse.store import Store
 
 DAYS = 30
@@ -60,3 +66,23 @@ def test_a_batch_id_is_remembered_longer_than_its_rows(put: Callable[[Batch], Re
 
 def test_an_empty_warehouse_has_nothing_to_delete(store: Store) -> None:
     assert set(expire(store.cursor(), now().replace(tzinfo=None), DAYS).values()) == {0}
+
+
+def test_the_requests_of_old_runs_go_unless_they_are_baselines(store: Store, settings: Settings) -> None:
+    connection = store.cursor()
+    at = now().replace(tzinfo=None)
+    plan = make_plan(parse(TARGETS, settings.path, {}), "shop", "tiny", None)
+    asked = RunRequest(target="shop", preset="tiny", via="cli", waits=True)
+    ages = {"young": 29, "old": 31, "pinned": 31}
+    for name, days in ages.items():
+        run_id = runs.request(connection, plan, asked, "ann", f"request {name}").run_id
+        table = read_requests(rows(now(), [1.0] * 100).tobytes(), now())
+        store_requests(connection, Piece(f"{run_id}:r:0", run_id, 0), table)
+        ended = {"ended_at": at - timedelta(days=days), "state": "finished", "note": name}
+        runs.change(connection, run_id, ended | {"is_baseline": name == "pinned"})
+    assert expire(connection, at, DAYS)["load_request"] == 100
+    kept = "SELECT note, count(*) FROM run JOIN load_request USING (run_no) GROUP BY note ORDER BY note"
+    assert connection.execute(kept).fetchall() == [("pinned", 100), ("young", 100)]
+    told = connection.execute("SELECT note FROM run WHERE raw_deleted_at IS NOT NULL").fetchall()
+    assert told == [("old",)], "the run itself stays, and says that its requests are gone"
+    assert expire(connection, at, DAYS)["load_request"] == 0

@@ -160,7 +160,13 @@ def test_the_numbers_of_a_run_second_by_second_and_per_endpoint(
     run_id = launch(served)
     began = start(agent, run_id)
     fast = rows(began, [10.0 * (number % 10 + 1) for number in range(200)])
-    late = rows(began + timedelta(seconds=5), [5000.0, 20.0, 30.0], every_ms=10, wait_ms=100, endpoint=1)
+    late = rows(
+        began + timedelta(seconds=5, microseconds=7),
+        [5000.0, 20.0, 30.0],
+        every_ms=10,
+        wait_ms=100,
+        endpoint=1,
+    )
     late["outcome"] = [1, 9, 0]
     late["status"] = [0, 503, 200]
     late["error"] = [0, 1, 0]
@@ -193,6 +199,7 @@ def test_the_numbers_of_a_run_second_by_second_and_per_endpoint(
     assert seconds["service_p95_ms"].to_list()[5] == 5000
     assert cli.ask("run_seconds", run_id=run_id, width_s=10)["requests"].to_list() == [103, 100, 0]
     failures = cli.ask("run_failures", run_id=run_id).to_dicts()
+    assert failures[0]["first_at"] == failures[0]["last_at"] == began + timedelta(seconds=5)
     columns = ("label", "part", "outcome", "status", "text", "n")
     assert [tuple(row[name] for name in columns) for row in failures] == [
         ("GET /cart", "load", "timeout", None, "", 1),

@@ -199,8 +199,9 @@ def run_failures(asked: OneRun) -> Statement:
         ),
         named AS (SELECT endpoint, label FROM run_endpoint JOIN chosen USING (run_no))
         SELECT coalesce(label, 'endpoint ' || endpoint) AS label, part, outcome, nullif(status, 0) AS status,
-            coalesce(text, '') AS text, sum(n)::BIGINT AS n, min(first_at) AS first_at,
-            max(last_at) AS last_at
+            coalesce(text, '') AS text, sum(n)::BIGINT AS n,
+            date_trunc('milliseconds', min(first_at)) AS first_at,
+            date_trunc('milliseconds', max(last_at)) AS last_at
         FROM failed LEFT JOIN texts USING (worker, error) LEFT JOIN named USING (endpoint)
         GROUP BY ALL
         """,

@@ -56,6 +56,24 @@ def storage(_: Nothing) -> Statement:
             SELECT 'batch', count(*), min(received_at), max(received_at) FROM batch
             UNION ALL
             SELECT 'series', count(*), min(first_seen_at), max(first_seen_at) FROM series
+            UNION ALL
+            SELECT 'run', count(*), min(requested_at), max(requested_at) FROM run
+            UNION ALL
+            SELECT 'run_endpoint', count(*), NULL, NULL FROM run_endpoint
+            UNION ALL
+            SELECT 'run_plateau', count(*), NULL, NULL FROM run_plateau
+            UNION ALL
+            SELECT 'run_seat', count(*), NULL, NULL FROM run_seat
+            UNION ALL
+            SELECT 'load_request', count(*), min(ts), max(ts) FROM load_request
+            UNION ALL
+            SELECT 'load_beat', count(*), min(ts), max(ts) FROM load_beat
+            UNION ALL
+            SELECT 'load_error', count(*), NULL, NULL FROM load_error
+            UNION ALL
+            SELECT 'load_agent', count(*), min(seen_at), max(seen_at) FROM load_agent
+            UNION ALL
+            SELECT 'audit', count(*), min(ts), max(ts) FROM audit
         )
         SELECT table_name, rows, oldest_at, newest_at, $file_bytes::BIGINT AS file_bytes,
             $wal_bytes::BIGINT AS wal_bytes
