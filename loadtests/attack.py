@@ -15,6 +15,14 @@ from loadtests.stop_rules import StopRules
 from warehouse.plan import Plan
 
 POLL_S = 0.1
+EXITS = {
+    0: "ended early",
+    70: "failed: see its events",
+    74: "could not record all requests: see its log",
+    128 + signal.SIGTERM: "was ended by SIGTERM",
+}
+"""What Locust's exit codes mean."""
+
 START_S = 60.0
 """How long it may take until the load begins."""
 
@@ -159,6 +167,4 @@ def _name(worker: int) -> str:
 def _told(code: int | None) -> str:
     if code is not None and code < 0:
         return f"was ended by {signal.Signals(-code).name}"
-    if code == 74:
-        return "could not record requests: see its log"
-    return f"ended with exit code {code}" if code else "ended early"
+    return EXITS.get(code or 0, f"ended with exit code {code}")

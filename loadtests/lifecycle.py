@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import gevent
+from locust.rpc import Message
 from locust.runners import MasterRunner, Runner, WorkerRunner
 
+from loadtests.guard import Guard
 from loadtests.load_run import LoadRun
 from loadtests.machine import Usage
-from loadtests.rundir import asked_to_stop
+from loadtests.orphaned import become
+from loadtests.rundir import LAUNCHER, asked_to_stop
 from loadtests.scenario_user import ScenarioUser
+from loadtests.tie import is_orphan
 
+VALUES = "perfhouse-values"
 BEAT_S = 1.0
 WATCH_S = 0.1
 DRAIN_S = 3.0
@@ -26,24 +29,21 @@ DRAIN_S = 3.0
 SPOOL_FAILED = 74
 """Exit code (sysexits.h: EX_IOERR) when requests could not be recorded."""
 
-PR_SET_PDEATHSIG = 1
+CRASHED = 70
+"""Exit code (sysexits.h: EX_SOFTWARE) when a job of ours failed."""
+
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code, as shells tell it, when SIGTERM ended the load before its time."""
 
 logger = logging.getLogger(__name__)
-
-
-def tie_to(starter: int) -> None:
-    """Ask for SIGTERM when the starter ends; leave at once when it already has. Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != starter:
-            sys.exit(f"process {starter} is gone")
 
 
 class Life:
     """Listens to Locust's events in one process."""
 
-    def __init__(self, run: LoadRun, run_dir: Path, runner: Runner) -> None:
+    def __init__(self, run: LoadRun, run_dir: Path, runner: Runner, guard: Guard) -> None:
         self._run = run
+        self._guard = guard
         self._run_dir = run_dir
         self._runner = runner
         self._usage = Usage()
@@ -51,13 +51,19 @@ class Life:
 
     def begin(self) -> None:
         """Say that this process is ready, beat each second, and watch for the wish to stop."""
+        if isinstance(self._runner, WorkerRunner):
+            self._runner.register_message(VALUES, self._take_values)
+        # Locust minds SIGTERM only after its shape has ended; until then it would die of it at once.
+        gevent.signal_handler(signal.SIGTERM, self._end, TERMINATED)
         self._run.spool.life("ready")
         for job in (self._beats, self._watch):
             gevent.spawn(job).link_exception(self._crashed)
 
     def start(self, **_: Any) -> None:
-        """The load begins."""
+        """The load begins. Workers on other machines learn from the master what the setup extracted."""
         self._run.spool.life("started")
+        if isinstance(self._runner, MasterRunner):
+            self._runner.send_message(VALUES, self._run.values)
         if ScenarioUser.arrivals is not None and not isinstance(self._runner, MasterRunner):
             gevent.spawn(ScenarioUser.arrivals.run).link_exception(self._crashed)
 
@@ -71,9 +77,15 @@ class Life:
             ScenarioUser.draining.kill()
 
     def quit(self, **_: Any) -> None:
-        """The last beat; the process ends after it."""
+        """The last beat; the process ends after it, unless it has to end the run in its launcher's place."""
         self._beat()
         self._run.spool.life("stopped")
+        if self._run.worker == 0 and is_orphan(int(os.environ[LAUNCHER])):
+            self._guard.may_start = True
+            become(self._run_dir)
+
+    def _take_values(self, environment: object, msg: Message, **_: Any) -> None:  # noqa: ARG002 - Locust's names
+        self._run.values.update(msg.data)
 
     def _beats(self) -> None:
         while True:
@@ -116,4 +128,4 @@ class Life:
     def _crashed(self, greenlet: gevent.Greenlet) -> None:
         """A job of ours failed, which nobody else would tell."""
         self._run.spool.event("crash", text=repr(greenlet.exception)[:500])
-        self._end(70)
+        self._end(CRASHED)

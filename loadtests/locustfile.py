@@ -14,11 +14,12 @@ from locust.runners import Runner
 
 from loadtests.arrivals import Arrivals
 from loadtests.guard import Guard
-from loadtests.lifecycle import Life, tie_to
+from loadtests.lifecycle import Life
 from loadtests.load_run import LoadRun
 from loadtests.planned_shape import PlannedShape, SmoothDispatcher
 from loadtests.rundir import LAUNCHER, RUN_DIR, WORKER, WORKERS
 from loadtests.scenario_user import ScenarioUser
+from loadtests.tie import tie_to
 
 MASTER_SILENCE_S = 10
 """A worker ends by itself when its master says nothing for so long."""
@@ -56,8 +57,9 @@ def begin(environment: Environment, runner: Runner, **_: Any) -> None:
     """Wire this process up. gevent's clock is brought up to date, or the first second would be shorter."""
     gevent.get_hub().loop.update_now()
     environment.dispatcher_class = SmoothDispatcher
-    Guard(run.plan.addresses).install()
-    life = Life(run, run_dir, runner)
+    guard = Guard(run.plan.addresses)
+    guard.install()
+    life = Life(run, run_dir, runner, guard)
     environment.events.test_start.add_listener(life.start)
     environment.events.test_stop.add_listener(life.stop)
     environment.events.quit.add_listener(life.quit)

@@ -7,6 +7,8 @@ Prints why it failed; exit code 0 when every request was answered as expected, e
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,22 +16,22 @@ from loadtests.asker import Asker
 from loadtests.folder import write_whole
 from loadtests.guard import Guard
 from loadtests.prepared import prepare
-from loadtests.rundir import VALUES, read_plan, read_values
+from loadtests.rundir import LAUNCHER, VALUES, read_plan, read_values
 from loadtests.spool import Spool
+from loadtests.tie import is_orphan
 from warehouse.errors import PerfhouseError
 from warehouse.model import Outcome
+from warehouse.plan import Plan
 
 SETUP, TEARDOWN = "setup", "teardown"
 
 
-def perform(run_dir: Path, part: str) -> str:
+def perform(plan: Plan, run_dir: Path, part: str) -> str:
     """Ask the part's requests in their order, the setup only until one fails; why it failed, or nothing.
 
-    What the setup extracts is there for all users, and for the teardown.
+    What the setup extracts is there for all users, and for the teardown. Raises PerfhouseError.
     """
-    plan = read_plan(run_dir)
     site, prepared = prepare(plan)
-    Guard(plan.addresses).install()
     spool = Spool(run_dir, 0)
     asker = Asker(site, spool, None, 0, read_values(run_dir))
     if plan.token is not None and not asker.obtain_token(plan.token, prepared[plan.token.request.endpoint]):
@@ -50,16 +52,24 @@ def perform(run_dir: Path, part: str) -> str:
     return "; ".join(failures) or spool.failure
 
 
-def main(arguments: list[str]) -> int:
-    """Perform the part named on the command line."""
+def main(run_dir: Path, part: str) -> int:
+    """Perform the part; when the launcher is gone meanwhile, end the run in its place."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is bounded, and must not be left half done
+    plan = read_plan(run_dir)
+    guard = Guard(plan.addresses)
+    guard.install()
     try:
-        failure = perform(Path(arguments[0]), arguments[1])
+        failure = perform(plan, run_dir, part)
     except (PerfhouseError, OSError) as error:
         failure = str(error)
     if failure:
         print(failure, flush=True)
+    if is_orphan(int(os.environ[LAUNCHER])):
+        guard.may_start = True
+        command = (sys.executable, "-m", "loadtests.orphaned", str(run_dir), part)
+        os.execv(sys.executable, command)  # noqa: S606 - a program of ours
     return 1 if failure else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
