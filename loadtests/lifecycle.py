@@ -48,6 +48,7 @@ class Life:
         self._runner = runner
         self._usage = Usage()
         self._is_over = False
+        self._arriving: gevent.Greenlet | None = None
 
     def begin(self) -> None:
         """Say that this process is ready, beat each second, and watch for the wish to stop."""
@@ -65,7 +66,14 @@ class Life:
         if isinstance(self._runner, MasterRunner):
             self._runner.send_message(VALUES, self._run.values)
         if ScenarioUser.arrivals is not None and not isinstance(self._runner, MasterRunner):
-            gevent.spawn(ScenarioUser.arrivals.run).link_exception(self._crashed)
+            self._arriving = gevent.spawn(ScenarioUser.arrivals.run)
+            self._arriving.link_exception(self._crashed)
+
+    def stopping(self, **_: Any) -> None:
+        """The load ends: nothing arrives any more."""
+        if self._arriving is not None:
+            self._arriving.unlink_all()
+            self._arriving.kill()
 
     def stop(self, **_: Any) -> None:
         """All users were asked to stop: wait for their last answers, then cut them off."""

@@ -61,6 +61,7 @@ def begin(environment: Environment, runner: Runner, **_: Any) -> None:
     guard.install()
     life = Life(run, run_dir, runner, guard)
     environment.events.test_start.add_listener(life.start)
+    environment.events.test_stopping.add_listener(life.stopping)
     environment.events.test_stop.add_listener(life.stop)
     environment.events.quit.add_listener(life.quit)
     life.begin()

@@ -37,6 +37,7 @@ class Seen:
     peaks: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
     last: dict[str, Any] = field(default_factory=dict)
 
 
@@ -104,10 +105,11 @@ class Connection(asyncio.Protocol):
 
     def _told(self) -> dict[str, Any]:
         seen = self._seen
-        fields = ("counts", "peaks", "tokens", "times", "last")
+        fields = ("counts", "peaks", "tokens", "times", "answered", "last")
         return {name: getattr(seen, name) for name in fields}
 
     def _answer(self, status: int, body: bytes = b'{"status":"ok"}', head: str = "") -> None:
+        self._seen.answered.append(time.time())
         lines = (
             f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{head}"
         )
