@@ -3,11 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from loadtests.spool_format import Row
+from loadtests.spool_format import Row, unpack
 from tests.loadtests.running import LaunchedRun, launch, make_plan, request
 from tests.servers.counting import CountingServer, counting_server
 from warehouse.analysis.requests import nearest_rank
@@ -97,15 +98,23 @@ def test_arrivals_that_wait_too_long_are_dropped_and_counted(server: CountingSer
 
 
 @pytest.mark.parametrize("workers", [0, 2], ids=["one process", "two workers"])
-def test_constant_arrivals_keep_their_rate(server: CountingServer, tmp_path: Path, workers: int) -> None:
+def test_constant_arrivals_keep_to_their_grid(server: CountingServer, tmp_path: Path, workers: int) -> None:
+    """100 a second in all: each of two workers has every 20 ms one."""
     plan = make_plan(
         server.url, stages=((4, 20, 1000),), arrivals="constant", rate_per_s=100.0, workers=workers
     )
     with launch(tmp_path / "runs", plan) as run:
-        run.wait_ended()
+        started_at_us = run.wait_ended()["started_at_us"]
     assert len(run.rows()) == server.total
-    assert 340 <= len(run.rows()) <= 405, "two workers begin some 0.2 s after their master"
     assert all(beat["dropped"] == 0 for beat in run.events("beat"))
+    files = [file for file in run.run_dir.glob("requests-*.bin") if file.stat().st_size]
+    assert len(files) == max(workers, 1)
+    for file in files:
+        due = sorted(row.start_us - row.wait_us - started_at_us for row in unpack(file.read_bytes()))
+        steady = [at_us for at_us in due if 1_500_000 <= at_us < 3_500_000]
+        gaps = [later - earlier for earlier, later in pairwise(steady)]
+        assert len(gaps) >= 90 * 2 / len(files)
+        assert gaps == pytest.approx([10_000 * len(files)] * len(gaps), abs=10)
 
 
 def test_poisson_arrivals_come_in_crowds(server: CountingServer, tmp_path: Path) -> None:
