@@ -118,8 +118,7 @@ def is_judged(row: Mapping[str, Any]) -> bool:
     """Whether nothing will be added to a run that has ended: it never began, or all is stored and judged."""
     if row["started_at"] is None:
         return True
-    criteria = json.loads(row["plan"]).get("criteria") if row.get("plan") else None
-    return row["complete_at"] is not None and bool(row["verdict"] or not criteria)
+    return row["judged_at"] is not None
 
 
 def progress(row: Mapping[str, Any], at: datetime) -> str:

@@ -15,6 +15,9 @@ from warehouse.visible import visible
 PASSED, FAILED, COULD_NOT = 0, 1, 2
 """Exit codes: it passed (or asked nothing, and finished), its criteria failed, it says nothing."""
 
+NO_CRITERIA = "no criteria"
+"""The reason that the warehouse gives for no verdict."""
+
 NUMBERS = (
     ("requests", "requests", ""),
     ("failures", "failures", ""),
@@ -49,16 +52,19 @@ class Outcome:
         state, verdict = self.row.get("state"), self.row.get("verdict")
         if verdict == "fail" and state != "failed":
             return FAILED
-        return PASSED if state == "finished" and verdict in {"pass", "", None} else COULD_NOT
+        passed = verdict == "pass" or not self.results
+        return PASSED if state == "finished" and passed else COULD_NOT
 
     @property
     def headline(self) -> str:
         """How it came out, in a line."""
         state, verdict = str(self.row.get("state")), self.row.get("verdict")
         said = {"pass": "passed", "fail": "failed its criteria", "no_data": "no data for its criteria"}
-        told = f"{state}: {said[verdict]}" if verdict in said else f"{state}, without criteria"
+        told = f"{state}, without criteria" if state == "finished" else state
+        if self.results and verdict in said:
+            told = f"{state}: {said[verdict]}"
         reason = self.row.get("reason")
-        return f"{told} ({reason})" if reason else told
+        return f"{told} ({reason})" if reason and reason != NO_CRITERIA else told
 
     @property
     def warnings(self) -> list[str]:

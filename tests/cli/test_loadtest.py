@@ -32,6 +32,16 @@ name = "steady"
 title = "Two users"
 users = 2
 duration_s = 44
+[[preset]]
+name = "kept"
+users = 2
+duration_s = 44
+criteria = ["p95 < 500ms"]
+[[preset]]
+name = "broken"
+users = 2
+duration_s = 44
+criteria = ["p95 < 500ms", "GET /cart: p50 < 1ms", "p99 < 1s for 3s"]
 """
 
 
@@ -148,6 +158,30 @@ def test_a_run_that_finishes_without_criteria_exits_0_and_is_told_everywhere(
 
 
 @pytest.mark.parametrize(
+    ("preset", "code", "verdict", "cases"),
+    [("kept", 0, "pass", (1, 0, 0)), ("broken", 1, "fail", (3, 1, 1))],
+)
+def test_the_exit_code_is_of_the_criteria(
+    preset: str,
+    code: int,
+    verdict: str,
+    cases: tuple[int, int, int],
+    served: WarehouseProcess,
+    typed: Callable[..., Result],
+    tmp_path: Path,
+) -> None:
+    junit = tmp_path / "junit.xml"
+    with agent(served, finishes()):
+        done = typed("run", preset, "--target", "shop", "--json", "--junit", str(junit))
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["verdict"], told["state"]) == (code, verdict, "finished")
+    suite = ElementTree.parse(junit).getroot()
+    assert tuple(int(suite.get(name) or 0) for name in ("tests", "failures", "errors")) == cases
+    if verdict == "fail":
+        assert [each["verdict"] for each in told["criteria"]] == ["pass", "fail", "no_data"]
+
+
+@pytest.mark.parametrize(
     ("words", "told"),
     [
         (("run", "steady", "--target", "nowhere"), "no target is named nowhere"),
@@ -191,7 +225,7 @@ def test_a_lost_generator_exits_2(served: WarehouseProcess, typed: Callable[...,
     with agent(served, finishes(state="failed")):
         done = typed("run", "steady", "--target", "shop", "--wait")
     assert done.exit_code == 2
-    assert "failed, without criteria" in done.stdout
+    assert ": failed\n" in done.stdout
 
 
 def test_the_first_ctrl_c_stops_the_run_and_waits_for_its_end(served: WarehouseProcess) -> None:

@@ -275,7 +275,9 @@ def test_trouble_with_one_run_holds_up_no_other(settings: Settings, door: Memory
     door.refuses_reports_of = {FIRST}
     door.waiting += [request(1), request(2)]
     with Serving(settings, door) as serving:
-        wait_for(lambda: [run.run_id for run in serving.agent.roster.runs] == [FIRST] and is_complete(door, 2))
+        wait_for(
+            lambda: [run.run_id for run in serving.agent.roster.runs] == [FIRST] and is_complete(door, 2)
+        )
         door.refuses_reports_of = set()
         wait_for(lambda: is_complete(door, 1))
     assert_all_is_stored(settings, door, 1)

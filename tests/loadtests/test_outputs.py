@@ -56,19 +56,24 @@ def outcome(results: list[Mapping[str, Any]] | None = None, **changed: Any) -> O
     ("state", "verdict", "code"),
     [
         ("finished", "pass", 0),
-        ("finished", "", 0),
         ("finished", "fail", 1),
         ("cancelled", "fail", 1),
         ("finished", "no_data", 2),
         ("cancelled", "pass", 2),
-        ("cancelled", "", 2),
         ("failed", "pass", 2),
         ("failed", "fail", 2),
         ("running", "", 2),
     ],
 )
 def test_the_exit_code_is_of_state_and_verdict(state: str, verdict: str, code: int) -> None:
-    assert outcome(state=state, verdict=verdict).exit_code == code
+    assert outcome(RESULTS, state=state, verdict=verdict).exit_code == code
+
+
+@pytest.mark.parametrize(("state", "code"), [("finished", 0), ("cancelled", 2), ("failed", 2)])
+def test_without_criteria_a_run_that_finishes_is_well(state: str, code: int) -> None:
+    made = outcome(state=state, verdict="no_data", reason="no criteria")
+    assert made.exit_code == code
+    assert made.headline == ("finished, without criteria" if state == "finished" else state)
 
 
 def test_junit_has_a_case_per_criterion() -> None:

@@ -1,7 +1,7 @@
 """A server with one planted bottleneck: its CPU, its database sessions, or a lock of its own making.
 
-`GET /burn/MS` takes a single core's time, `GET /pooled/MS` one of two database sessions, `GET /limited/MS`
-one of two permits that nothing outside can see. Its process is called `planted`.
+`GET /burn/MS` takes a single core's time, `GET /pooled/MS` one of eight database sessions, `GET /limited/MS`
+one of eight permits that nothing outside can see. Its process is called `planted`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.servers.counting import ROOT, Connection, CountingServer, Seen
 from tests.servers.ports import free_port
 
-SESSIONS = 2
+SESSIONS = 8
 NAME = "planted"
 
 

@@ -204,3 +204,10 @@ def test_throughput_that_stays_while_users_rise_is_an_onset() -> None:
     assert stretch is not None
     assert stretch.kind == "throughput"
     assert 12 <= stretch.from_s <= 25
+
+
+def test_what_was_full_before_the_load_is_named_with_little_confidence() -> None:
+    found = saturated_first(ramp(), watched(steps("cpu_ratio", 0.99, 0.99)))
+    assert (found.resource, found.confidence) == ("CPU", "low")
+    assert found.evidence.startswith("CPU of web: 0.9")
+    assert "from 0:01 on, p95 rose" in found.evidence

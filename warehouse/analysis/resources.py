@@ -65,8 +65,8 @@ class Finding:
     evidence: str
     at_elapsed_s: float | None
     confidence: str
-    """high: one resource alone; low: others reached their limits within the same sampling interval, or it
-    was seen in one sample; none: unknown."""
+    """high: one resource alone; low: others reached their limits within the same sampling interval, it was
+    seen in one sample, or it was at its limit before there was any load to speak of; none: unknown."""
 
 
 @dataclass(frozen=True)

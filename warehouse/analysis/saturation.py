@@ -75,7 +75,7 @@ def _named(case: Case, candidates: Sequence[Candidate]) -> Finding:
     text = f"{first.text}, {worse(case)}"
     if others:
         text += "; at the same time: " + "; ".join(found.text for found in others)
-    sure = not others and first.samples > 1
+    sure = not others and first.samples > 1 and first.at_s > first.interval_s
     return Finding(first.resource, first.object, text, first.at_s, "high" if sure else "low")
 
 
