@@ -142,7 +142,12 @@ def show(context: typer.Context, run: Run, as_json: Json = False) -> None:
 
     with client_of(context) as client:
         outcome = outputs.Outcome.of(bundle.run_row(client, run))
-    typer.echo(outputs.as_json(outcome) if as_json else outputs.as_text(outcome))
+        if as_json:
+            typer.echo(outputs.as_json(outcome))
+            return
+        began = outcome.row["started_at"] is not None
+        found = client.ask("run_saturation", run_id=run).to_dicts() if began else []
+    typer.echo(outputs.as_text(outcome, found[0] if found else None))
 
 
 @app.command()

@@ -155,9 +155,12 @@ def as_markdown(outcome: Outcome) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def as_text(outcome: Outcome) -> str:
-    """The same for a terminal."""
-    return "\n".join(_told(outcome))
+def as_text(outcome: Outcome, finding: Mapping[str, Any] | None = None) -> str:
+    """The same for a terminal; `finding` is what the question `run_saturation` answers."""
+    lines = _told(outcome)
+    if finding is not None:
+        lines.append(visible(f"  {'where it broke':<18} {finding['resource']}: {finding['evidence']}"))
+    return "\n".join(lines)
 
 
 def _told(outcome: Outcome) -> list[str]:

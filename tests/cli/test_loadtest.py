@@ -271,6 +271,7 @@ def test_runs_are_listed_shown_and_filtered(served: WarehouseProcess, typed: Cal
     assert typed("list", "--target", "other", "--json").stdout.strip() == "[]"
     shown = typed("show", run_id).stdout
     assert "requests           1,100" in shown
+    assert "where it broke     unknown: nothing got clearly worse: p95 lay between" in shown
     assert json.loads(typed("show", run_id, "--json").stdout)["run_id"] == run_id
     unknown = typed("show", "r20260101000000-abcdef")
     assert "there is no run" in str(unknown.exception)
