@@ -51,7 +51,7 @@ def parts_of(settings: Settings) -> list[Part]:
         return Part(name, command, address, answers(health) if health else None, after)
 
     # Nobody attacks unwatched: with the last of us the load tests under way end.
-    agent = part("agent", options=["--stop-runs"])
+    agent = part("agent", after="" if sends_elsewhere(settings) else "warehouse", options=["--stop-runs"])
     if sends_elsewhere(settings):
         return [part("collect"), *([agent] if has_agent(settings) else [])]
     warehouse = settings.warehouse

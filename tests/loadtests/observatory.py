@@ -41,6 +41,12 @@ load = {{ users = 50, requests_per_s = 2000, duration_s = 120 }}
 name = "plain"
 think_s = 0.05
 request = [{{ path = "/health" }}, {{ path = "/items/1", method = "POST" }}]
+[[scenario]]
+name = "tidy"
+think_s = 0.05
+request = [{{ path = "/health" }}]
+setup = [{{ path = "/items/setup", method = "POST" }}]
+teardown = [{{ path = "/items/teardown", method = "DELETE" }}]
 [[preset]]
 name = "short"
 users = 5
@@ -129,10 +135,10 @@ class Observatory:
         self.agent = agent
         self.target = target
 
-    def request(self, preset: str, target: str = "shop", **options: Any) -> str:
+    def request(self, preset: str, target: str = "shop", scenario: str = "plain", **options: Any) -> str:
         """Request a run as the command line does; its id."""
         with self.warehouse.client("cli") as client:
-            told = client.request_run(target, preset, "plain", via="cli", **options)
+            told = client.request_run(target, preset, scenario, via="cli", **options)
         return str(told["run_id"])
 
     def cancel(self, run_id: str) -> None:

@@ -80,6 +80,21 @@ def test_kill_9_of_the_launcher(tmp_path: Path, processes: int) -> None:
 
 
 @PROCESSES
+def test_what_a_run_set_up_is_torn_down_after_kill_9_of_the_launcher(tmp_path: Path, processes: int) -> None:
+    with observatory(tmp_path) as seen:
+        run_id = seen.request(preset("long", processes), scenario="tidy")
+        seen.wait_attacking(run_id)
+        state = seen.state(run_id)
+        assert state is not None
+        kill(state.pid, signal.SIGKILL)
+        seen.wait_complete(run_id)
+        counts = seen.target.counts()
+        assert (counts["POST /items/setup"], counts["DELETE /items/teardown"]) == (1, 1)
+        run = assert_same(seen, run_id, "failed", in_flight=USERS)
+        assert run["is_partial"] is True
+
+
+@PROCESSES
 def test_kill_9_of_the_agent(tmp_path: Path, processes: int) -> None:
     with observatory(tmp_path) as seen:
         run_id = seen.request(preset("middle", processes))
