@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from bench import backup, export, idle, ingest, pages, postgres, probes, queries, question
+from bench import backup, export, idle, ingest, loadtests, pages, postgres, probes, queries, question
 from bench.report import Section, save
 
 MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
@@ -19,6 +19,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
     "postgres": postgres.measure,
     "idle": idle.measure,
     "backup": backup.measure,
+    "loadtests": loadtests.measure,
 }
 
 
