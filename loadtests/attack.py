@@ -142,7 +142,7 @@ class Attack:
         elif self._failure or broken:
             worker, code = next(iter(broken.items()), (0, None))
             reason = self._failure or f"{_name(worker)} {_told(code)}"
-            ending = Ending("failed", reason, bool(broken), exit_code)
+            ending = Ending("failed", reason, is_partial=True, exit_code=exit_code)
         else:
             ending = Ending("finished", "", is_partial=False, exit_code=exit_code)
         return ending

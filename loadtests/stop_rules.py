@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from loadtests.spool_format import FIELDS, OUTCOMES, PARTS, ROW_BYTES
 from warehouse.analysis.criteria import Criterion, Metric, Verdict, parse, told
 from warehouse.analysis.measured import Drops, Measures
-from warehouse.analysis.requests import Requests
+from warehouse.analysis.requests import Requests, whole_seconds
 from warehouse.model import Outcome
 from warehouse.plan import Plan
 
@@ -46,6 +46,7 @@ class StopRules:
         """The first criterion that is broken, with what was measured; None while all hold."""
         if not self._criteria:
             return None
+        elapsed_s = float(whole_seconds(elapsed_s))
         self._read_rows(started_at_us, elapsed_s)
         self._read_drops(elapsed_s)
         for criterion in self._criteria:
