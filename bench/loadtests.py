@@ -116,8 +116,9 @@ CPU seconds, without those it takes to start: the machine's two cores are shared
         ("", "requests/s per core: median (least to most)", ""),
         rows,
         f"""With every request recorded the rate is {recorded / stock:.2f} times that of Locust's own client
-without any hook (asked for: at least {LEAST_SHARE}). Recording by itself takes {1 - recorded / bare:.0%} of what
-our sender could do: a request costs it {1e6 / recorded:.0f} us in all, and Locust's own {1e6 / stock:.0f} us.""",
+without any hook (asked for: at least {LEAST_SHARE}). Recording by itself takes
+{1 - recorded / bare:.0%} of what our sender could do: a request costs it {1e6 / recorded:.0f} us in all,
+and Locust's own {1e6 / stock:.0f} us.""",
     )
 
 
