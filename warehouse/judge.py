@@ -80,6 +80,7 @@ class Judge:
             "is_generator_bound": is_generator_bound(
                 _numbers(beats, "worker").astype(np.int64),
                 _numbers(beats, "at_s"),
+                _numbers(beats, "users").astype(np.int64),
                 _numbers(beats, "cpu_ratio"),
                 _numbers(beats, "dropped").astype(np.int64),
             ),

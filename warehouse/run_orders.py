@@ -129,19 +129,20 @@ def report(connection: DuckDBPyConnection, run_id: str, told: Report) -> RunAnsw
     Once everything is stored the run is due to be judged, again if need be. Raises RefusedError for an
     agent that has no part in it.
     """
-    run = find(connection, run_id, "run_no, state, verdict, agent, started_at, ended_at, complete_at")
+    columns = "run_no, state, verdict, agent, started_at, ended_at, load_ended_at, complete_at"
+    run = find(connection, run_id, columns)
     if told.agent != run["agent"]:
         _refuse_outsider(connection, run_id, run["run_no"], told.agent)
         if told.complete and run["complete_at"] is not None:
             change(connection, run_id, {"judged_at": None})
         return RunAnswer(run_id=run_id, state=run["state"], verdict=run["verdict"])
-    columns = _columns(run, told, now().replace(tzinfo=None))
-    change(connection, run_id, columns)
-    return RunAnswer(run_id=run_id, state=columns.get("state", run["state"]), verdict=run["verdict"])
+    changes = _changes(run, told, now().replace(tzinfo=None))
+    change(connection, run_id, changes)
+    return RunAnswer(run_id=run_id, state=changes.get("state", run["state"]), verdict=run["verdict"])
 
 
-def _columns(run: Mapping[str, Any], told: Report, at: datetime) -> dict[str, Any]:
-    """What a report changes. An end is not taken back, and the load's start is known better by its spool."""
+def _changes(run: Mapping[str, Any], told: Report, at: datetime) -> dict[str, Any]:
+    """What a report changes. An end is not taken back; the spool knows the load's own start and end."""
     state = RunState(told.state)
     given = told.model_dump(include={"master_host", "master_port", "target_version"}, exclude_none=True)
     columns: dict[str, Any] = {"heartbeat_at": at, **given}
@@ -160,7 +161,7 @@ def _columns(run: Mapping[str, Any], told: Report, at: datetime) -> dict[str, An
 
 def _end(run: Mapping[str, Any], told: Report, at: datetime) -> dict[str, Any]:
     columns: dict[str, Any] = {}
-    if told.ended_at_us is not None:
+    if run["load_ended_at"] is None and told.ended_at_us is not None:
         columns["ended_at"] = _instant(told.ended_at_us)
     elif run["ended_at"] is None:
         columns["ended_at"] = at

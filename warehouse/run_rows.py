@@ -200,8 +200,8 @@ def _insert_events(connection: DuckDBPyConnection, run_no: int, worker: int, lin
     if errors:
         connection.executemany("INSERT INTO load_error VALUES (?, ?, ?, ?, ?)", errors)
     for line in lines:
-        if isinstance(line, LifeLine) and line.state == "started":
-            _note_start(connection, run_no, _instant(line.at_us))
+        if isinstance(line, LifeLine):
+            _note_life(connection, run_no, line.state, _instant(line.at_us))
         elif isinstance(line, CrashLine):
             connection.execute(
                 "UPDATE run SET reason = ? WHERE run_no = ? AND reason = ''",
@@ -209,13 +209,20 @@ def _insert_events(connection: DuckDBPyConnection, run_no: int, worker: int, lin
             )
 
 
-def _note_start(connection: DuckDBPyConnection, run_no: int, at: datetime) -> None:
-    """The load begins with the first process that does; until then the launcher's start stands."""
-    connection.execute(
-        "UPDATE run SET started_at = least(coalesce(load_at, $at), $at), "
-        "load_at = least(coalesce(load_at, $at), $at) WHERE run_no = $run_no",
-        {"at": at, "run_no": run_no},
-    )
+LIFE = {
+    "started": "UPDATE run SET started_at = least(coalesce(load_at, $at), $at), "
+    "load_at = least(coalesce(load_at, $at), $at) WHERE run_no = $run_no",
+    "stopping": "UPDATE run SET ended_at = greatest(coalesce(load_ended_at, $at), $at), "
+    "load_ended_at = greatest(coalesce(load_ended_at, $at), $at) WHERE run_no = $run_no",
+}
+"""The load begins with the first process that does and ends with the last; until then the launcher's word
+for it stands, which includes its own start and end.
+"""
+
+
+def _note_life(connection: DuckDBPyConnection, run_no: int, state: str, at: datetime) -> None:
+    if state in LIFE:
+        connection.execute(LIFE[state], {"at": at, "run_no": run_no})
 
 
 def _is_new(connection: DuckDBPyConnection, piece: Piece, rows: int) -> bool:

@@ -162,12 +162,21 @@ def test_no_data_is_worse_than_a_pass_and_a_fail_worse_than_both() -> None:
 )
 def test_a_generator_at_its_limit_is_told(cpu: list[float], dropped: int, bound: bool | None) -> None:
     at_s = np.arange(len(cpu), dtype=np.float64)
-    worker, drops = np.zeros(len(cpu), np.int64), np.full(len(cpu), dropped)
-    assert is_generator_bound(worker, at_s, np.array(cpu), drops) is bound
+    worker, users, drops = (np.full(len(cpu), each) for each in (0, 5, dropped))
+    assert is_generator_bound(worker, at_s, users, np.array(cpu), drops) is bound
 
 
 def test_one_busy_process_of_many_is_enough() -> None:
     at_s = np.tile(np.arange(20, dtype=np.float64), 3)
     worker = np.repeat([0, 1, 2], 20)
     cpu = np.where(worker == 2, 0.99, 0.2)
-    assert is_generator_bound(worker, at_s, cpu, np.zeros(60, np.int64)) is True
+    users = np.where(worker == 0, 0, 5)
+    assert is_generator_bound(worker, at_s, users, cpu, np.zeros(60, np.int64)) is True
+    leads = np.where(worker == 0, 0.99, 0.2)
+    assert is_generator_bound(worker, at_s, users, leads, np.zeros(60, np.int64)) is True
+
+
+def test_a_process_that_starts_and_ends_is_not_at_its_limit() -> None:
+    at_s, worker = np.arange(8, dtype=np.float64), np.zeros(8, np.int64)
+    users, cpu = np.array([0, 0, 5, 5, 5, 5, 0, 0]), np.array([1, 1, 0.2, 0.2, 0.2, 0.2, 1, 1])
+    assert is_generator_bound(worker, at_s, users, cpu, worker) is False

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -141,10 +141,31 @@ def test_lines_cut_short_are_counted_and_the_others_kept(
         *beats(began, [0.5, 0.6]), {"kind": "life", "at_us": us(began) + 500_000, "state": "started"}
     )
     told = agent.send_events(run_id, 0, "events-0.jsonl", 0, good + b'{"kind":"beat","at_\n{"kind":"tea"}\n')
-    assert (told["rows"], told["skipped"]) == (3, 2)
+    assert (told["rows"], told["skipped"]) == (4, 2)
     (run,) = cli.ask("run", run_id=run_id).to_dicts()
     assert run["started_at"] == began + timedelta(seconds=0.5), "the load's own start, not the launcher's"
-    assert (run["users_max"], run["generator_cpu_max"], run["dropped"]) == (2, 0.6, 0)
+    assert (run["users_max"], run["generator_cpu_max"], run["dropped"]) == (2, 0.4, 0), "not of its start"
+
+
+def test_a_runs_length_is_that_of_its_load(served: WarehouseProcess, cli: Client, agent: Client) -> None:
+    run_id = launch(served)
+    began = start(agent, run_id)
+    life = {state: lines(life_of(state, began, at_s)) for state, at_s in (("started", 2), ("stopping", 12))}
+    busy = [
+        *beats(began + timedelta(seconds=1), [1.0], users=0),
+        *beats(began + timedelta(seconds=3), [0.5] * 9),
+        *beats(began + timedelta(seconds=12), [1.0], users=0),
+    ]
+    agent.send_rows(run_id, 0, "requests-0.bin", 0, rows(began + timedelta(seconds=2), [1.0] * 100).tobytes())
+    agent.send_events(run_id, 0, "events-0.jsonl", 0, life["started"] + lines(*busy) + life["stopping"])
+    finish(agent, run_id, began, seconds=20)
+    (run,) = cli.ask("run", run_id=run_id).to_dicts()
+    assert [run["started_at"], run["ended_at"]] == [began + timedelta(seconds=each) for each in (2, 12)]
+    assert (run["rps"], run["generator_cpu_max"], run["is_generator_bound"]) == (10, 0.5, False)
+
+
+def life_of(state: str, began: datetime, at_s: float) -> dict[str, object]:
+    return {"kind": "life", "at_us": us(began + timedelta(seconds=at_s)), "state": state}
 
 
 def test_a_crash_is_told(served: WarehouseProcess, cli: Client, agent: Client) -> None:

@@ -21,19 +21,22 @@ STARTING_S = 1.0
 """The first beat tells of the process's own start."""
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def is_generator_bound(
-    worker: NDArray[np.int64], at_s: Floats, cpu_ratio: Floats, dropped: NDArray[np.int64]
+    worker: Ints, at_s: Floats, users: Ints, cpu_ratio: Floats, dropped: Ints
 ) -> bool | None:
     """Whether arrivals were dropped, or a process was busy for 5 s in a row or a tenth of the run.
 
     One element a beat, each worker's in order, `at_s` since the load's start, `cpu_ratio` NaN where it is
-    not known. None: nothing is known.
+    not known. Before and after its users a process starts and ends, which costs CPU and bends nothing; one
+    that never has users leads the others. None: nothing is known.
     """
     if (dropped > 0).any():
         return True
-    during = (at_s >= STARTING_S) & ~np.isnan(cpu_ratio)
+    leads = ~np.isin(worker, worker[users > 0])
+    during = (at_s >= STARTING_S) & ((users > 0) | leads) & ~np.isnan(cpu_ratio)
     if not during.any():
         return None
     return any(

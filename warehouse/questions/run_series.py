@@ -173,7 +173,7 @@ def beats_of(run_id: str) -> Statement:
     return Statement(
         f"""
         WITH chosen AS ({CHOSEN})
-        SELECT worker, {elapsed_s()} AS at_s, cpu_ratio, dropped
+        SELECT worker, {elapsed_s()} AS at_s, users, cpu_ratio, dropped
         FROM load_beat JOIN chosen USING (run_no)
         """,
         {"run_id": run_id},

@@ -68,18 +68,20 @@ NUMBERS = f"""
             WHERE {LOAD} AND run_no IN (SELECT run_no FROM live))
         GROUP BY run_no
     ),
+    beats AS (
+        SELECT load_beat.*, max(worker) OVER (PARTITION BY run_no) > 0 AS is_shared,
+            max(users) OVER (PARTITION BY run_no, worker) = 0 AS leads,
+            ts >= began_at + INTERVAL 1 SECOND AND (users > 0 OR leads) AS is_during
+        FROM load_beat JOIN live USING (run_no)
+    ),
     worker_beats AS (
-        SELECT run_no, worker, max(cpu_ratio) AS cpu, max(dropped) AS dropped, max(ts) AS newest_at
-        FROM load_beat WHERE run_no IN (SELECT run_no FROM live)
-        GROUP BY run_no, worker
+        SELECT run_no, worker, max(cpu_ratio) FILTER (is_during) AS cpu, max(dropped) AS dropped,
+            max(ts) AS newest_at
+        FROM beats GROUP BY run_no, worker
     ),
     busy AS (
         SELECT run_no, worker, epoch_ms(ts) // 1000 AS second, max(users) AS users
-        FROM (
-            SELECT *, max(worker) OVER (PARTITION BY run_no) AS last_worker
-            FROM load_beat WHERE run_no IN (SELECT run_no FROM live)
-        )
-        WHERE worker > 0 OR last_worker = 0
+        FROM beats WHERE worker > 0 OR NOT is_shared
         GROUP BY run_no, worker, second
     ),
     beaten AS (

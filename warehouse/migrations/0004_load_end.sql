@@ -1,0 +1,1 @@
+ALTER TABLE run ADD COLUMN load_ended_at TIMESTAMP_MS;
