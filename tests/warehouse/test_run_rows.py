@@ -138,7 +138,7 @@ def test_lines_cut_short_are_counted_and_the_others_kept(
     run_id = launch(served)
     began = start(agent, run_id)
     good = lines(
-        *beats(began, [0.5, 0.6]), {"kind": "life", "at_us": us(began) + 500_000, "state": "started"}
+        *beats(began, [0.5, 0.6, 0.4]), {"kind": "life", "at_us": us(began) + 500_000, "state": "started"}
     )
     told = agent.send_events(run_id, 0, "events-0.jsonl", 0, good + b'{"kind":"beat","at_\n{"kind":"tea"}\n')
     assert (told["rows"], told["skipped"]) == (4, 2)
