@@ -163,7 +163,7 @@ def stop(context: typer.Context, run: Run) -> None:
 @app.command()
 def compare(
     context: typer.Context,
-    a: Annotated[str, typer.Argument(help="A run's id, or a bundle's file.")],
+    a: Annotated[str, typer.Argument(help="A run's id, a bundle's file, or `baseline`.")],
     b: Annotated[str, typer.Argument(help="The one to compare with it.")],
     as_json: Json = False,
 ) -> None:

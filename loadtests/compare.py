@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from loadtests import bundle
 from warehouse.analysis.comparable import Side
@@ -17,8 +18,12 @@ from warehouse.analysis.compare import compare
 from warehouse.analysis.phases import Plateau
 from warehouse.analysis.requests import Requests
 from warehouse.client import Client
+from warehouse.errors import InvalidInputError
 
 Rows = list[dict[str, Any]]
+
+BASELINE = "baseline"
+"""In place of a run: the newest baseline of the other one's scenario and target."""
 
 
 def compared(a: str, b: str, client: Callable[[], AbstractContextManager[Client]]) -> Rows:
@@ -27,10 +32,28 @@ def compared(a: str, b: str, client: Callable[[], AbstractContextManager[Client]
     Each is a run's id or a bundle's file; `client` is called only for an id. Raises InvalidInputError where
     they cannot be compared, and the errors of the client.
     """
+    if BASELINE in {a, b}:
+        with client() as own:
+            a, b = (baseline_of(own, other) if name == BASELINE else name for name, other in ((a, b), (b, a)))
     if not any(Path(each).is_file() for each in (a, b)):
         with client() as own:
             return own.ask("run_compare", a=a, b=b).to_dicts()
     return [asdict(row) for row in compare(_side(a, client), _side(b, client))]
+
+
+def baseline_of(client: Client, run_id: str) -> str:
+    """The newest baseline that asks the same target the same. Raises InvalidInputError without one."""
+    row = bundle.run_row(client, run_id)
+    pinned = client.ask("runs", target=[row["target"]], baseline=True).filter(
+        (pl.col("scenario_hash") == row["scenario_hash"]) & (pl.col("run_id") != run_id)
+    )
+    if pinned.is_empty():
+        raise InvalidInputError(
+            f"no other run of {row['scenario']} at {row['target']} is pinned as a baseline",
+            field=BASELINE,
+            hint="Pin one on its page.",
+        )
+    return str(pinned["run_id"][0])
 
 
 def _side(name: str, client: Callable[[], AbstractContextManager[Client]]) -> Side:

@@ -296,6 +296,10 @@ def test_runs_are_compared_in_the_warehouse_and_as_bundles(
         *["endpoint", "measure", "a", "b", "b", "-", "a,", "95", "%", "interval", "n"]
     ]
     assert "It covers chance within these two runs" in text
+    assert "is pinned as a baseline" in str(typed("compare", "baseline", b).exception)
+    with served.client("cli") as client:
+        client.pin_run(a)
+    assert json.loads(typed("compare", "baseline", b, "--json").stdout) == found
     refused = typed("compare", a, a)
     assert "compared with itself" in str(refused.exception)
 
