@@ -44,9 +44,8 @@ class Seen:
 class Connection(asyncio.Protocol):
     """One client: a request after the other, each answered before the next is read."""
 
-    def __init__(self, seen: Seen, dsn: str) -> None:
+    def __init__(self, seen: Seen) -> None:
         self._seen = seen
-        self._dsn = dsn
         self._buffer = b""
         self._job: asyncio.Task[None] | None = None
 
@@ -154,14 +153,6 @@ class Connection(asyncio.Protocol):
         await asyncio.sleep(BUSY_S)
         self._answer(200, json.dumps({"bytes": len(body)}).encode())
 
-    async def _slow_query(self, argument: str, _: bytes) -> None:
-        """Have PostgreSQL work for so many milliseconds."""
-        from psycopg import AsyncConnection  # noqa: PLC0415 - only where there is a PostgreSQL
-
-        async with await AsyncConnection.connect(self._dsn, autocommit=True) as connection:
-            await connection.execute("SELECT pg_sleep(%s)", [int(argument) / 1000])
-        self._answer(200)
-
 
 @dataclass(frozen=True)
 class CountingServer:
@@ -198,10 +189,10 @@ class CountingServer:
 
 
 @contextmanager
-def counting_server(dsn: str = "") -> Iterator[CountingServer]:
+def counting_server() -> Iterator[CountingServer]:
     """A server on a free port of the loopback interface, ended at the end."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.servers.counting", str(port), dsn]
+    command = [sys.executable, "-m", "tests.servers.counting", str(port)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
@@ -212,13 +203,13 @@ def counting_server(dsn: str = "") -> Iterator[CountingServer]:
             process.kill()
 
 
-async def _serve(port: int, dsn: str) -> None:
+async def _serve(port: int) -> None:
     seen = Seen()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(seen, dsn), "127.0.0.1", port, backlog=1024)
+    server = await loop.create_server(lambda: Connection(seen), "127.0.0.1", port, backlog=1024)
     print("ready", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), sys.argv[2]))
+    asyncio.run(_serve(int(sys.argv[1])))

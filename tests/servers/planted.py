@@ -23,8 +23,8 @@ NAME = "planted"
 class Planted(Connection):
     """One client of it."""
 
-    def __init__(self, seen: Seen, dsn: str, sessions: asyncio.Queue[object]) -> None:
-        super().__init__(seen, dsn)
+    def __init__(self, seen: Seen, sessions: asyncio.Queue[object]) -> None:
+        super().__init__(seen)
         self._sessions = sessions
 
     async def _slow_pooled(self, argument: str, _: bytes) -> None:
@@ -66,7 +66,7 @@ async def _serve(port: int, dsn: str) -> None:
         sessions.put_nowait(await AsyncConnection.connect(dsn, autocommit=True) if dsn else number)
     seen = Seen()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Planted(seen, dsn, sessions), "127.0.0.1", port, backlog=1024)
+    server = await loop.create_server(lambda: Planted(seen, sessions), "127.0.0.1", port, backlog=1024)
     print("ready", flush=True)
     await server.serve_forever()
 
