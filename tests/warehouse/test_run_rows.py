@@ -1,19 +1,26 @@
 """A run's spool becomes rows exactly once, and the questions about it tell its numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from loadtests import spool_format
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
 from tests.warehouse.loading import AGENT, TARGETS, beats, finish, launch, lines, rows, start, us
+from warehouse import runs
 from warehouse.client import Client
 from warehouse.errors import RefusedError
 from warehouse.model import now
+from warehouse.plan import make_plan
+from warehouse.run_model import Claim, Report, RunRequest
+from warehouse.run_orders import Agents, report
 from warehouse.run_rows import ROW
+from warehouse.settings import Settings, parse
+from warehouse.store import Store
 
 
 @pytest.fixture
@@ -261,12 +268,31 @@ def test_two_workers_are_added_up_and_the_master_is_not_counted_twice(
 
 
 def test_a_run_without_news_is_silent_and_not_ended(
-    served: WarehouseProcess, cli: Client, agent: Client
+    store: Store, settings: Settings, ask: Callable[..., pa.Table]
 ) -> None:
-    run_id = launch(served)
-    start(agent, run_id)
-    (run,) = cli.ask("run", run_id=run_id).to_dicts()
-    assert (run["state"], run["is_silent"]) == ("running", False)
+    connection = store.cursor()
+    plan = make_plan(parse(TARGETS, settings.path, {}), "shop", "tiny", None)
+    asked = RunRequest(target="shop", preset="tiny", via="cli")
+    run_id = runs.request(connection, plan, asked, "ann", "12345678").run_id
+
+    def told() -> tuple[str, bool]:
+        (run,) = ask("run", run_id=run_id).to_pylist()
+        return run["state"], run["is_silent"]
+
+    at = now().replace(tzinfo=None)
+    runs.change(connection, run_id, {"requested_at": at - timedelta(hours=1)})
+    assert told() == ("requested", False), "it waits, and nobody is to tell of it"
+    Agents().claim(connection, Claim(agent=AGENT))
+    assert told() == ("starting", False), "it was claimed a moment ago"
+    runs.change(connection, run_id, {"claimed_at": at - timedelta(seconds=11)})
+    assert told() == ("starting", True)
+    report(connection, run_id, Report(agent=AGENT, state="running"))
+    assert told() == ("running", False)
+    runs.change(connection, run_id, {"heartbeat_at": at - timedelta(seconds=11)})
+    assert told() == ("running", True)
+    report(connection, run_id, Report(agent=AGENT, state="finished"))
+    runs.change(connection, run_id, {"heartbeat_at": at - timedelta(hours=1)})
+    assert told() == ("finished", False)
 
 
 def test_runs_are_found_by_what_they_are(served: WarehouseProcess, cli: Client, agent: Client) -> None:
