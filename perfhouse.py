@@ -79,13 +79,23 @@ def settings_of(context: typer.Context) -> Settings:
     return load(context.obj)
 
 
+def thorough_settings(context: typer.Context) -> Settings:
+    """The configuration, checked as far as it can be without starting anything. Raises ConfigurationError."""
+    settings = load(context.obj, thorough=True)
+    if settings.schedule:
+        from loadtests.schedule import refuse_wrong_crons
+
+        refuse_wrong_crons(settings.schedule)
+    return settings
+
+
 @app.command()
 def up(context: typer.Context) -> None:
     """Start everything, restart what dies, stop on Ctrl-C."""
     from cli.parts import dashboard_url, parts_of, sends_elsewhere, taken_ports
     from cli.supervise import Supervisor
 
-    settings = load(context.obj, thorough=True)
+    settings = thorough_settings(context)
     taken = taken_ports(settings)
     if taken:
         hint = "Stop those programs, or set other ports; nothing was started."
@@ -219,7 +229,7 @@ def check(context: typer.Context) -> None:
     """
     from cli.notes import notes
 
-    settings = load(context.obj, thorough=True)
+    settings = thorough_settings(context)
     for line in notes(settings):
         narrate(f"note: {line}")
     endpoints = sum(len(target.endpoint) for target in settings.target)

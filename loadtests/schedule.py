@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -18,6 +19,10 @@ LATEST = timedelta(seconds=30)
 """How late a run may still be requested; later it is missed."""
 
 JUST_AFTER = timedelta(microseconds=1)
+
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+NUMBERED = re.compile(r"(?P<first>\*|\d+)(?:-(?P<last>\d+))?(?:/(?P<step>\d+))?")
+"""A day of the week, or a range of them, in numbers."""
 
 Request = Callable[[ScheduleSettings], Any]
 """Makes the run request. Raises PerfhouseError when it was not made."""
@@ -80,12 +85,45 @@ class Schedule:
             log.info("schedule %s requested %s at %s", entry.name, entry.preset, entry.target)
 
 
+def refuse_wrong_crons(entries: Iterable[ScheduleSettings]) -> None:
+    """Raise ConfigurationError for all schedules whose cron is none, at once."""
+    problems = []
+    for entry in entries:
+        try:
+            cron_trigger(entry)
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+
+
 def cron_trigger(entry: ScheduleSettings) -> Trigger:
     """A schedule's five fields, UTC. Raises ConfigurationError."""
+    *others, days = entry.cron.split()
     try:
-        made: Trigger = CronTrigger.from_crontab(entry.cron, timezone=UTC)
+        made: Trigger = CronTrigger.from_crontab(" ".join([*others, _named(days)]), timezone=UTC)
     except ValueError as error:
         raise ConfigurationError(
             [f"schedule {entry.name}: cron: expected five fields of cron, given {entry.cron!r}: {error}"]
         ) from None
     return made
+
+
+def _named(days: str) -> str:
+    """Days of the week by name: in cron 0 and 7 are Sunday, to APScheduler 0 is Monday.
+
+    Raises ValueError for a day that is none.
+    """
+    return ",".join(map(_named_part, days.split(",")))
+
+
+def _named_part(part: str) -> str:
+    found = NUMBERED.fullmatch(part)
+    if found is None or part == "*":
+        return part
+    first, last, step = found["first"], found["last"], int(found["step"] or 1)
+    low = 0 if first == "*" else int(first)
+    high = 6 if first == "*" else int(last or (6 if found["step"] else first))
+    if high > 7 or low > high or step < 1:
+        raise ValueError(f"{part} is no range of days between 0 (Sunday) and 7 (Sunday)")
+    return ",".join(DAYS[day % 7] for day in range(low, high + 1, step))

@@ -67,3 +67,16 @@ def test_check_notes_an_agent_that_others_can_reach(tmp_path: Path) -> None:
     assert "note: agent.bind: whoever reaches 10.0.0.5" in perfhouse("check", config=config).stderr
     config.write_text("[host]\n")
     assert "agent.bind" not in perfhouse("check", config=config).stderr
+
+
+def test_check_names_every_cron_that_is_none(tmp_path: Path) -> None:
+    config = tmp_path / "schedule.toml"
+    target = '[[target]]\nname = "a"\nurl = "http://a"\nendpoint = [{ path = "/" }]\n'
+    entry = '[[schedule]]\nname = "{}"\ncron = "{}"\ntarget = "a"\npreset = "smoke"\n'
+    config.write_text(target + entry.format("odd", "61 * * * *") + entry.format("word", "x * * * *"))
+    done = perfhouse("check", config=config)
+    assert done.returncode == 78
+    assert "schedule odd: cron" in done.stderr
+    assert "schedule word: cron" in done.stderr
+    config.write_text(target + entry.format("fine", "30 2 * * 1-5"))
+    assert perfhouse("check", config=config).returncode == 0

@@ -159,6 +159,8 @@ def test_a_run_goes_on_without_its_agent_and_the_next_takes_it_up(
     door.waiting.append(request(1, duration_s=4))
     with Serving(settings, door):
         wait_for(lambda: is_running(settings))
+        pid = launcher_of(settings)
+        assert os.getsid(pid) == pid, "what ends the agent's group or terminal must not end the launcher"
     before = len(written(settings))
     wait_for(lambda: len(written(settings)) > before + 20 * 32)
     assert not is_complete(door)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from loadtests.schedule import Schedule
+from loadtests.schedule import Schedule, cron_trigger
 from warehouse.errors import ConfigurationError, RefusedError
 from warehouse.settings import ScheduleSettings
 
@@ -38,6 +38,39 @@ def test_fields_are_read_as_cron_reads_them_in_utc() -> None:
     friday_noon = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
     schedule = Schedule([weekdays], Requests(), at=friday_noon)
     assert schedule.next_at("night") == datetime(2026, 11, 30, 2, 30, tzinfo=UTC)
+
+
+WEEK = [datetime(2026, 11, 22 + day, tzinfo=UTC) for day in range(7)]
+"""Sunday to Saturday."""
+
+
+@pytest.mark.parametrize(
+    ("days", "due"),
+    [
+        ("1-5", [1, 2, 3, 4, 5]),
+        ("0", [0]),
+        ("7", [0]),
+        ("5-7", [0, 5, 6]),
+        ("0,3", [0, 3]),
+        ("mon,6", [1, 6]),
+        ("*/2", [0, 2, 4, 6]),
+        ("1-5/2", [1, 3, 5]),
+        ("4/2", [4, 6]),
+        ("sat", [6]),
+        ("*", [0, 1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_days_of_the_week_are_numbered_as_cron_numbers_them(days: str, due: list[int]) -> None:
+    entry = ScheduleSettings(name="days", cron=f"0 0 * * {days}", target="shop", preset="smoke")
+    trigger = cron_trigger(entry)
+    assert [day for day, at in enumerate(WEEK) if trigger.get_next_fire_time(None, at) == at] == due
+
+
+@pytest.mark.parametrize("days", ["8", "5-2", "1/0", "funday"])
+def test_days_that_are_none_are_refused(days: str) -> None:
+    entry = ScheduleSettings(name="days", cron=f"0 0 * * {days}", target="shop", preset="smoke")
+    with pytest.raises(ConfigurationError, match="schedule days: cron"):
+        cron_trigger(entry)
 
 
 def test_what_was_due_while_nobody_looked_is_told_and_not_made_up(caplog: pytest.LogCaptureFixture) -> None:
