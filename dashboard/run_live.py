@@ -116,7 +116,7 @@ def _cards(row: Row, plan: Plan, seconds: pl.DataFrame, *, live: bool) -> None:
         _rate_card(row, whole, live=live),
         *(
             Card(
-                f"p{percentile}",
+                f"p{percentile}" + (" · too few" if n and fmt.too_few(n, percentile) else ""),
                 fmt.duration_ms(row[f"p{percentile}_ms"], above=bool(row[f"p{percentile}_above"])),
                 compared=f"n = {fmt.count(n)}",
                 trend=whole[f"p{percentile}_ms"].drop_nulls().to_list(),
