@@ -52,7 +52,8 @@ def cards(rows: pl.DataFrame) -> None:
                 value_text(row, "b"),
                 delta=difference_text(row) if row["enough"] and row["difference"] else None,
                 delta_color=better if sure else "off",  # type: ignore[arg-type]
-                delta_description=f"from {value_text(row, 'a')}" + ("" if row["enough"] else f", {NOT_ENOUGH}"),
+                delta_description=f"from {value_text(row, 'a')}"
+                + ("" if row["enough"] else f", {NOT_ENOUGH}"),
                 border=True,
                 height="stretch",
                 help=fmt.plain(said(row)),

@@ -125,8 +125,10 @@ class Progress:
 def progress(row: Row, planned_s: float, present: datetime) -> Progress:
     """Time gone and left; a run that waits or ends has not much to tell."""
     state = row["state"]
+    ending = state == "stopping" or row["cancel_at"] is not None
     if row["is_silent"]:
-        return Progress(0.0, "Its load agent has been silent for a while: how it does is not known")
+        told = "It is stopping, but its" if ending else "Its"
+        return Progress(0.0, f"{told} load agent has been silent for a while: how it does is not known")
     if state == "requested":
         return Progress(0.0, "Waits for its turn" if row["waits"] else "Waits for a load agent")
     if row["started_at"] is None:
@@ -135,7 +137,7 @@ def progress(row: Row, planned_s: float, present: datetime) -> Progress:
     gone_s = max(0.0, (until - row["started_at"]).total_seconds())
     told = f"{span(gone_s)} of {span(planned_s)}"
     share = min(1.0, gone_s / planned_s) if planned_s else 0.0
-    if state == "stopping" or row["cancel_at"] is not None:
+    if ending:
         return Progress(share, f"{told}, stopping: requests under way come to their end")
     left_s = planned_s - gone_s
     return Progress(share, f"{told}, {span(left_s)} left" if left_s > 0 else f"{told}, coming to its end")

@@ -18,6 +18,7 @@ from tests.servers.warehouse import running_warehouse
 Tab = Callable[..., Page]
 Seen = tuple[str, Observatory]
 NUMBER = re.compile(r"\d")
+CHARTS = "[class*=st-key-run_] canvas:not([data-testid=data-grid-canvas])"
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +53,18 @@ def wait_ended(page: Page) -> None:
 
 def test_from_the_click_to_the_finished_run_and_the_comparison(seen: Seen, open_tab: Tab) -> None:
     url, made = seen
-    before = made.target.counts["GET /health"]
+    before = made.target.total
     page = open_tab(f"{url}/loadtests")
     first = start(page, url, "short")
     expect(page.locator(".st-key-run_progress")).to_contain_text(re.compile("of 4 s"))
     wait_ended(page)
-    expect(page.get_by_text("finished", exact=True).first).to_be_visible()
+    expect(page.get_by_text("finished").first).to_be_visible()
     ended = next(run for run in runs(made) if run["run_id"] == first)
-    served = made.target.counts["GET /health"] - before
-    assert 0 < served <= ended["requests"] == sum(made.target.counts.values()) - before or served
+    assert ended["requests"] == made.target.total - before > 50
     card = page.locator("[data-testid=stMetric]").filter(has_text="Failures")
     expect(card).to_contain_text(f"of {ended['requests']:,}")
     page.get_by_role("button", name="Set as baseline").click()
-    expect(page.get_by_text("baseline", exact=True).first).to_be_visible()
+    expect(page.get_by_text("baseline").first).to_be_visible()
 
     second = start(page, url, "short")
     assert second != first
@@ -85,9 +85,7 @@ def test_a_live_run_moves_second_by_second_keeps_its_charts_and_stops(seen: Seen
     made.wait_attacking(run_id)
     chart = page.locator("[class*=st-key-run_latency] canvas").first
     expect(chart).to_be_visible()
-    page.evaluate(
-        "() => document.querySelectorAll('[class*=st-key-run_] canvas').forEach(e => { e.dataset.kept = '1' })"
-    )
+    page.evaluate(f"() => document.querySelectorAll('{CHARTS}').forEach(e => {{ e.dataset.kept = '1' }})")
     counted = page.locator("[data-testid=stMetric]").filter(has_text="Failures")
     told = counted.inner_text()
     page.wait_for_function(
@@ -95,10 +93,8 @@ def test_a_live_run_moves_second_by_second_keeps_its_charts_and_stops(seen: Seen
         arg=told,
     )
     page.wait_for_timeout(2500)
-    lost = page.evaluate(
-        "() => [...document.querySelectorAll('[class*=st-key-run_] canvas')].filter(e => !e.dataset.kept).length"
-    )
-    assert lost == 0, "no chart was mounted anew"
+    kept = page.evaluate(f"() => [...document.querySelectorAll('{CHARTS}')].map(e => e.dataset.kept)")
+    assert kept == ["1"] * 4, "no chart was mounted anew"
     page.locator(".st-key-stop_run button").click()
     wait_ended(page)
     row = next(run for run in runs(made) if run["run_id"] == run_id)
@@ -119,21 +115,26 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any
             yield url, served, made
 
 
+def tick(page: Page, row: int) -> None:
+    """Select a row of the history by its box."""
+    table = page.locator(".st-key-history [data-testid=stDataFrame] canvas").first
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 18, box["y"] + 52 + 35 * row)
+    page.wait_for_timeout(600)
+
+
 def test_two_selected_runs_are_compared_and_one_opened(stocked: Any, open_tab: Tab) -> None:
     url, _, made = stocked
     page = open_tab(f"{url}/loadtests?preset=strict")
-    table = page.locator(".st-key-history [data-testid=stDataFrame] canvas").first
-    table.scroll_into_view_if_needed()
-    table.click(position={"x": 18, "y": 52})
+    tick(page, 0)
     page.get_by_role("button", name="Open", exact=True).last.click()
     page.wait_for_url(re.compile(made["fail"]))
     page.goto(f"{url}/loadtests?preset=judged")
     settle(page)
-    table = page.locator(".st-key-history [data-testid=stDataFrame] canvas").first
-    table.scroll_into_view_if_needed()
-    for row in (0, 1):
-        table.click(position={"x": 18, "y": 52 + 35 * row})
-        page.wait_for_timeout(400)
+    tick(page, 0)
+    tick(page, 1)
     page.get_by_role("button", name="Compare 2 runs").click()
     page.wait_for_url(re.compile("/compare"))
     assert made["cancelled"] in page.url
@@ -184,7 +185,8 @@ def test_nothing_scrolls_sideways_and_nothing_is_loaded_from_a_note(stocked: Any
         for mode in ("light", "dark"):
             page = open_tab(f"{url}/{path}", width=390, mode=mode)
             widths = page.evaluate(
-                "() => [...document.querySelectorAll('html, body, [data-testid=stMain]')].map(e => e.scrollWidth)"
+                "() => [...document.querySelectorAll('html, body, [data-testid=stMain]')].map(e => "
+                "e.scrollWidth)"
             )
             assert max(widths) <= 390, path
             assert page.locator("img[src*='192.0.2'], a[href*='192.0.2']").count() == 0
@@ -194,11 +196,11 @@ def test_nothing_scrolls_sideways_and_nothing_is_loaded_from_a_note(stocked: Any
 def test_through_a_proxy_the_buttons_are_off(stocked: Any, open_tab: Tab) -> None:
     url, _, _ = stocked
     page = open_tab(f"{url}/loadtests?launch_target=shop")
-    expect(page.locator(".st-key-start_smoke button")).to_be_enabled()
+    expect(page.locator(".st-key-start_smoke button").first).to_be_enabled()
     page.context.set_extra_http_headers({"X-Forwarded-For": "192.0.2.7"})
     page.reload()
     settle(page)
-    expect(page.locator(".st-key-start_smoke button")).to_be_disabled()
+    expect(page.locator(".st-key-start_smoke button").first).to_be_disabled()
     expect(page.get_by_text("You can look, not start or stop")).to_be_visible()
 
 
