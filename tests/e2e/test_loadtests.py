@@ -18,7 +18,8 @@ from tests.servers.warehouse import running_warehouse
 Tab = Callable[..., Page]
 Seen = tuple[str, Observatory]
 NUMBER = re.compile(r"\d")
-CHARTS = "[class*=st-key-run_] canvas:not([data-testid=data-grid-canvas])"
+DRAWN = ("run_latency", "run_requests_and_failures_a_second", "run_users", "run_load_generator")
+CHARTS = ", ".join(f".st-key-{key} canvas" for key in DRAWN)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,8 @@ def test_from_the_click_to_the_finished_run_and_the_comparison(seen: Seen, open_
     url, made = seen
     before = made.target.total
     page = open_tab(f"{url}/loadtests")
-    first = start(page, url, "short")
-    expect(page.locator(".st-key-run_progress")).to_contain_text(re.compile("of 4 s"))
+    first = start(page, url, "middle")
+    expect(page.locator(".st-key-run_progress")).to_contain_text(re.compile("of 9 s"))
     wait_ended(page)
     expect(page.get_by_text("finished").first).to_be_visible()
     ended = next(run for run in runs(made) if run["run_id"] == first)
@@ -66,7 +67,7 @@ def test_from_the_click_to_the_finished_run_and_the_comparison(seen: Seen, open_
     page.get_by_role("button", name="Set as baseline").click()
     expect(page.get_by_text("baseline").first).to_be_visible()
 
-    second = start(page, url, "short")
+    second = start(page, url, "middle")
     assert second != first
     wait_ended(page)
     page.get_by_role("button", name="Compare with its baseline").click()
@@ -95,7 +96,7 @@ def test_a_live_run_moves_second_by_second_keeps_its_charts_and_stops(seen: Seen
     page.wait_for_timeout(2500)
     kept = page.evaluate(f"() => [...document.querySelectorAll('{CHARTS}')].map(e => e.dataset.kept)")
     assert kept == ["1"] * 4, "no chart was mounted anew"
-    page.locator(".st-key-stop_run button").click()
+    page.locator(".st-key-stop_run").get_by_role("button").first.click()
     wait_ended(page)
     row = next(run for run in runs(made) if run["run_id"] == run_id)
     assert row["state"] == "cancelled"
