@@ -9,6 +9,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from loadtests.claiming import Claims
@@ -78,7 +80,7 @@ class Agent:
         self.roster = Roster(settings.runs_dir, launcher)
         self._delivery = Delivery(self.roster, door, settings.agent_name)
         self._claims = Claims(settings, door, self.roster, self._delivery)
-        self._schedule = Schedule(settings.schedule, self.request, at=now())
+        self._schedule = Schedule(settings.schedule, self.request, since=_unwatched_since(lock, settings))
         self._stopping = threading.Event()
         self._quitting = threading.Event()
 
@@ -137,6 +139,7 @@ class Agent:
 
     def _tick(self) -> bool:
         self._schedule.tick(now())
+        os.utime(self._lock)
         return False
 
     def request(self, entry: ScheduleSettings) -> Any:
@@ -157,6 +160,14 @@ class Agent:
                 log.exception("%s", name)
                 pause = pauses.after(error)
             ends.wait(pause)
+
+
+def _unwatched_since(lock: int, settings: Settings) -> datetime:
+    """When an agent last looked at the schedules as they are now, by the times of lock and configuration."""
+    seen = os.fstat(lock).st_mtime
+    with suppress(OSError):  # a configuration that is gone meanwhile
+        seen = max(seen, settings.path.stat().st_mtime)
+    return min(now(), datetime.fromtimestamp(seen, UTC))
 
 
 class Pauses:

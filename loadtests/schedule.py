@@ -44,14 +44,14 @@ class Schedule:
         entries: Iterable[ScheduleSettings],
         request: Request,
         *,
-        at: datetime,
+        since: datetime,
         trigger: Callable[[ScheduleSettings], Trigger] | None = None,
     ) -> None:
-        """What was due before `at` is no concern of ours. Raises ConfigurationError for a wrong cron."""
+        """Nobody looked after the schedules since `since`. Raises ConfigurationError for a wrong cron."""
         make = trigger or cron_trigger
         self._request = request
         self._entries = [(entry, make(entry)) for entry in entries]
-        self._next = {entry.name: made.get_next_fire_time(None, at) for entry, made in self._entries}
+        self._next = {entry.name: made.get_next_fire_time(None, since) for entry, made in self._entries}
 
     def next_at(self, name: str) -> datetime | None:
         """When a schedule is due next."""

@@ -1,9 +1,11 @@
 """The agent's loops, with real processes as launchers and a warehouse in memory."""
 
+import logging
 import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -364,3 +366,23 @@ def test_a_run_that_nothing_happens_to_is_reported_each_second(settings: Setting
     with Serving(settings, door, stop_runs=True):
         wait_for(lambda: [report["state"] for report in door.reports.get(FIRST, [])].count("running") >= 3)
     assert delivery.REPORT_EVERY_S < reattach.SILENT_S / 5
+
+
+def test_a_schedule_that_was_due_while_no_agent_ran_is_told_and_not_made_up(
+    tmp_path: Path, door: MemoryDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = '[[schedule]]\nname = "each"\ncron = "* * * * *"\ntarget = "a"\npreset = "smoke"\n'
+    target = '[[target]]\nname = "a"\nurl = "http://a"\nendpoint = [{ path = "/" }]\n'
+    file = tmp_path / "perfhouse.toml"
+    file.write_text(target + entry)
+    scheduled = parse(file.read_text(), file, {})
+    with Serving(scheduled, door):
+        pass
+    an_hour_ago = time.time() - 3600
+    for each in (file, scheduled.runs_dir / "agent.lock"):
+        os.utime(each, (an_hour_ago, an_hour_ago))
+    with caplog.at_level(logging.WARNING), Serving(scheduled, door):
+        wait_for(lambda: "schedule each was due at" in caplog.text)
+        told = door.requested
+    assert "and missed" in caplog.text
+    assert len(told) <= 1, "only the minute that may have begun while this test ran"

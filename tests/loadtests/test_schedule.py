@@ -25,7 +25,7 @@ def seconds(number: float) -> timedelta:
 
 def test_a_run_is_requested_once_each_time_it_is_due() -> None:
     made = Requests()
-    schedule = Schedule([HOURLY], made, at=START)
+    schedule = Schedule([HOURLY], made, since=START)
     for second in range(0, 2 * 3600, 1):
         schedule.tick(START + seconds(second))
         schedule.tick(START + seconds(second + 0.4))
@@ -36,7 +36,7 @@ def test_a_run_is_requested_once_each_time_it_is_due() -> None:
 def test_fields_are_read_as_cron_reads_them_in_utc() -> None:
     weekdays = ScheduleSettings(name="night", cron="30 2 * * mon-fri", target="shop", preset="smoke")
     friday_noon = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
-    schedule = Schedule([weekdays], Requests(), at=friday_noon)
+    schedule = Schedule([weekdays], Requests(), since=friday_noon)
     assert schedule.next_at("night") == datetime(2026, 11, 30, 2, 30, tzinfo=UTC)
 
 
@@ -75,18 +75,18 @@ def test_days_that_are_none_are_refused(days: str) -> None:
 
 def test_what_was_due_while_nobody_looked_is_told_and_not_made_up(caplog: pytest.LogCaptureFixture) -> None:
     made = Requests()
-    schedule = Schedule([HOURLY], made, at=START)
+    schedule = Schedule([HOURLY], made, since=START)
     with caplog.at_level(logging.WARNING):
         schedule.tick(DUE + seconds(3 * 3600 + 600))
     assert made == []
     assert "schedule hourly was due at 2026-11-24T13:00:00+00:00 and missed" in caplog.text
     assert schedule.next_at("hourly") == DUE + seconds(4 * 3600)
-    assert Schedule([HOURLY], made, at=DUE + seconds(1)).next_at("hourly") == DUE + seconds(3600)
+    assert Schedule([HOURLY], made, since=DUE + seconds(1)).next_at("hourly") == DUE + seconds(3600)
 
 
 def test_a_little_late_is_not_missed() -> None:
     made = Requests()
-    Schedule([HOURLY], made, at=START).tick(DUE + seconds(20))
+    Schedule([HOURLY], made, since=START).tick(DUE + seconds(20))
     assert made == ["hourly"]
 
 
@@ -99,7 +99,7 @@ def test_a_refusal_is_told_and_the_next_is_made(caplog: pytest.LogCaptureFixture
             raise RefusedError("the target is busy with r1", status=409)
         made(entry)
 
-    schedule = Schedule([HOURLY], request, at=START)
+    schedule = Schedule([HOURLY], request, since=START)
     with caplog.at_level(logging.WARNING):
         schedule.tick(DUE)
     assert "made no run: the target is busy with r1" in caplog.text
@@ -110,4 +110,4 @@ def test_a_refusal_is_told_and_the_next_is_made(caplog: pytest.LogCaptureFixture
 def test_a_cron_that_is_none_is_named() -> None:
     wrong = ScheduleSettings(name="odd", cron="61 * * * *", target="shop", preset="smoke")
     with pytest.raises(ConfigurationError, match="schedule odd: cron"):
-        Schedule([wrong], Requests(), at=START)
+        Schedule([wrong], Requests(), since=START)

@@ -28,7 +28,7 @@ def test_a_due_run_is_requested_and_one_at_a_busy_target_is_audited_as_refused(t
     with running_warehouse(tmp_path, CONFIGURATION) as warehouse, warehouse.client("cli") as cli:
         settings = warehouse.settings
         with Client.for_process(settings, "agent", retries=0) as client:
-            schedule = Schedule(settings.schedule, Agent(settings, client).request, at=BEFORE)
+            schedule = Schedule(settings.schedule, Agent(settings, client).request, since=BEFORE)
             schedule.tick(DUE - timedelta(seconds=1))
             assert cli.ask("runs").height == 0
             schedule.tick(DUE)
