@@ -206,8 +206,25 @@ def test_throughput_that_stays_while_users_rise_is_an_onset() -> None:
     assert 12 <= stretch.from_s <= 25
 
 
-def test_what_was_full_before_the_load_is_named_with_little_confidence() -> None:
-    found = saturated_first(ramp(), watched(steps("cpu_ratio", 0.99, 0.99)))
-    assert (found.resource, found.confidence) == ("CPU", "low")
-    assert found.evidence.startswith("CPU of web: 0.9")
-    assert "from 0:01 on, p95 rose" in found.evidence
+def before(track: Track, value: float) -> Track:
+    """The track with five seconds of samples from before the run."""
+    early = np.arange(-4.5, 0.5)
+    values = np.concatenate([np.full(len(early), value), track.values])
+    return Track(track.kind, track.object, track.metric, np.concatenate([early, track.at_s]), values)
+
+
+def test_what_was_full_before_the_run_is_named_only_where_nothing_else_is() -> None:
+    full = before(steps("cpu_ratio", 0.99, 0.99), 0.99)
+    found = saturated_first(ramp(), watched(full))
+    assert (found.resource, found.confidence, found.at_elapsed_s) == ("CPU", "low", 0.0)
+    assert "from 0:00 on, p95 rose" in found.evidence
+    process = steps("process_cpu_ratio", 0.4, 1.0, object="web/server")
+    found = saturated_first(ramp(), watched(full, process))
+    assert (found.resource, found.object, found.confidence) == ("CPU of a process", "server", "low")
+    assert "; before the run already: CPU of web: 0.9" in found.evidence
+
+
+def test_a_fast_start_is_not_taken_for_what_was_before() -> None:
+    full = before(steps("cpu_ratio", 0.99, 0.99), 0.2)
+    found = saturated_first(ramp(), watched(full, steps("process_cpu_ratio", 0.4, 1.0, object="web/server")))
+    assert (found.resource, found.confidence) == ("CPU", "high")

@@ -65,13 +65,13 @@ class Finding:
     evidence: str
     at_elapsed_s: float | None
     confidence: str
-    """high: one resource alone; low: others reached their limits within the same sampling interval, it was
-    seen in one sample, or it was at its limit before there was any load to speak of; none: unknown."""
+    """high: one resource alone; low: others reached their limits within the same sampling interval or were
+    at them before the run, or it was seen in one sample; none: unknown."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A resource at its limit since `at_s`; of lower `rank` where two came at once."""
+    """A resource at its limit since `at_s`, negative before the run; lower `rank` where two came at once."""
 
     resource: str
     object: str
@@ -121,7 +121,10 @@ def clock(seconds: float) -> str:
 
 
 def reached(case: Case, track: Track, limit: float) -> tuple[float, int] | None:
-    """Since when a track stayed at its limit, and in how many samples; None: it did not, or not in time."""
+    """Since when a track stayed at its limit, and in how many samples; None: it did not, or not in time.
+
+    Before the run's start, in negative seconds, where it was there already.
+    """
     own = track.at_s <= case.stretch.to_s + track.interval_s
     at_s, full = track.at_s[own], track.values[own] >= limit
     for place in np.flatnonzero(full):
@@ -129,7 +132,7 @@ def reached(case: Case, track: Track, limit: float) -> tuple[float, int] | None:
             return None
         stayed = full[place:]
         if at_s[-1] >= case.stretch.from_s and stayed.mean() >= STAYED:
-            return float(max(0.0, at_s[place])), int(stayed.sum())
+            return float(at_s[place]), int(stayed.sum())
     return None
 
 

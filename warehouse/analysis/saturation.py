@@ -14,8 +14,10 @@ the end of the bad stretch. The limits:
   that explains at least half of the rise in latency, or that already was at least half of it at low load.
   Only while no CPU is exhausted: a slow CPU makes slow queries.
 
-The first to reach its limit is named; within one sampling interval the more specific one (the generator, a
-process, a host's CPU, memory, a disk, locks, connections, queries). What was not watched cannot be named.
+The first to reach its limit during the run is named; what was there before the run already was not brought
+there by it, and is named only where nothing else is. Within one sampling interval the more specific one is
+named: the generator, a process, a host's CPU, memory, a disk, locks, connections, queries. What was not
+watched cannot be named.
 """
 
 from __future__ import annotations
@@ -68,15 +70,20 @@ def saturated_first(windows: Windows, resources: Resources) -> Finding:
 
 def _named(case: Case, candidates: Sequence[Candidate]) -> Finding:
     generator = [found for found in candidates if found.resource == "generator"]
-    earliest = min(found.at_s for found in candidates)
-    close = [found for found in candidates if found.at_s <= earliest + found.interval_s]
+    before = [found for found in candidates if found.at_s <= 0]
+    during = [found for found in candidates if found.at_s > 0] or before
+    earliest = min(found.at_s for found in during)
+    close = [found for found in during if found.at_s <= earliest + found.interval_s]
     first = min(generator or close, key=lambda found: (found.rank, found.at_s))
     others = [found for found in close if found is not first and found.rank != first.rank]
     text = f"{first.text}, {worse(case)}"
     if others:
         text += "; at the same time: " + "; ".join(found.text for found in others)
-    sure = not others and first.samples > 1 and first.at_s > first.interval_s
-    return Finding(first.resource, first.object, text, first.at_s, "high" if sure else "low")
+    if before and first not in before:
+        text += "; before the run already: " + "; ".join(found.text for found in before)
+    sure = not others and not before and first.samples > 1
+    at_s = max(0.0, first.at_s)
+    return Finding(first.resource, first.object, text, at_s, "high" if sure else "low")
 
 
 def _generator(case: Case) -> list[Candidate]:

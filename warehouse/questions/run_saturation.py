@@ -27,14 +27,18 @@ SHAPES_TOLD = 10
 LATE_S = 30
 """A sample so long after the end may still tell of the run: it covers the time since the one before."""
 
+EARLY_S = 30
+"""How long before a run it is looked for what was at its limit already."""
+
 SAMPLES = f"""
     SELECT kind, target, object, metric, unit, ts, value
     FROM sample JOIN series USING (series_id), chosen
-    WHERE ts >= began_at AND ts <= until_at + INTERVAL {LATE_S} SECOND AND value IS NOT NULL
+    WHERE ts >= began_at - INTERVAL {EARLY_S} SECOND AND ts <= until_at + INTERVAL {LATE_S} SECOND
+        AND value IS NOT NULL
         AND (kind = 'host' AND list_contains($host, metric)
             OR kind = 'database' AND list_contains($database, metric))
 """
-"""SQL for what was sampled of hosts and databases while the chosen run lasted, and just after."""
+"""SQL for what was sampled of hosts and databases while the chosen run lasted, just before and after."""
 
 STATS = f"""
     SELECT target, database, shape_id, coalesce(query, shape) AS text, since_ts, ts, calls, total_us
@@ -131,7 +135,7 @@ def run_resources(asked: OneRun) -> Statement:
         UNION ALL
         SELECT {elapsed_s()}, CASE WHEN starts_with(metric, 'process_') THEN 'process' ELSE kind END, {NAMED},
             metric, unit, value
-        FROM ({SAMPLES}), chosen
+        FROM ({SAMPLES}), chosen WHERE ts >= began_at
         UNION ALL
         SELECT {elapsed_s()}, 'query', target || ': ' || text, 'sessions', '1',
             sum(total_us) / greatest(epoch_us(ts) - epoch_us(since_ts), 1)
