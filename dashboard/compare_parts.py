@@ -64,7 +64,7 @@ def said(row: Row) -> str:
     """What one difference says, in words."""
     counted = f"n = {fmt.count(row['n_a'])} and {fmt.count(row['n_b'])}"
     if not row["enough"]:
-        return f"{NOT_ENOUGH}: {row['why']} ({counted})" if row["why"] else f"{NOT_ENOUGH} ({counted})"
+        return f"{row['why'] or NOT_ENOUGH} ({counted})"
     told = f"95 % interval of the difference: {interval_text(row)} ({counted})"
     return told if clear(row) else f"{told}: it may be chance"
 
@@ -80,7 +80,7 @@ def clear(row: Row) -> bool:
 def direction(row: Row) -> str:
     """`better`, `worse`, or that nothing can be said."""
     if not row["enough"]:
-        return NOT_ENOUGH
+        return str(row["why"]).partition(":")[0] or NOT_ENOUGH
     if not clear(row):
         return "no clear difference"
     rose = row["low"] is not None and row["low"] > 0
