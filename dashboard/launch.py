@@ -27,6 +27,8 @@ def run(settings: Settings) -> int:
         **environment_of(streamlit_config()),
         "STREAMLIT_SERVER_PORT": str(settings.dashboard.port),
         f"{ENVIRONMENT_PREFIX}CONFIG": str(settings.path),
+        # uvicorn would tell X-Forwarded-For for the peer, which decides whether a proxy is believed.
+        "FORWARDED_ALLOW_IPS": "",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
     }
     sys.stdout.flush()

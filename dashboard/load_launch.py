@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -229,8 +229,3 @@ def _none_allowed(settings: Settings) -> None:
     )
     st.code(EXAMPLE, language="toml")
     st.markdown("Then start Perfhouse again. `perfhouse.py check` finds mistakes in the configuration.")
-
-
-def scenario_titles(settings: Settings) -> Mapping[str, str]:
-    """Titles of scenarios by their names."""
-    return {name: each.title or name for name, each in settings.scenarios.items()}

@@ -243,4 +243,6 @@ def plan_and_versions(row: Row, plan: Plan) -> None:
             f"fingerprint {fmt.plain(row['scenario_hash'][:12])}: runs of the same fingerprint can be "
             "compared."
         )
+        st.markdown("The whole run in one file, from the command line:")
+        st.code(f"perfhouse loadtest export {row['run_id']} {row['run_id']}.zip --bundle", language=None)
         st.json(plan.model_dump(mode="json"), expanded=1)

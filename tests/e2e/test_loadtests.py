@@ -205,6 +205,35 @@ def test_through_a_proxy_the_buttons_are_off(stocked: Any, open_tab: Tab) -> Non
     expect(page.get_by_text("You can look, not start or stop")).to_be_visible()
 
 
+ACCESS = """
+[access]
+launch = ["alice"]
+proxy_header = "X-Forwarded-User"
+"""
+
+
+def test_a_trusted_proxys_person_acts_by_name(tmp_path: Path, open_tab: Tab) -> None:
+    with (
+        running_warehouse(tmp_path, load_worlds.CONFIG + ACCESS) as served,
+        running_dashboard(served.settings, tmp_path / "dashboard.log") as url,
+    ):
+        page = open_tab(url)
+        button = page.locator(".st-key-start_smoke").get_by_role("button").first
+        for person in ("bob", "alice"):
+            page.context.set_extra_http_headers(
+                {"X-Forwarded-User": person, "X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
+            )
+            page.goto(f"{url}/loadtests?launch_target=shop")
+            settle(page)
+            if person == "bob":
+                expect(button).to_be_disabled()
+        button.click()
+        page.wait_for_url(re.compile("run=r"))
+        page.close()
+        with served.client("cli") as client:
+            assert client.ask("runs")["requested_by"].to_list() == ["alice"]
+
+
 def test_a_run_s_requests_are_exported_whole(stocked: Any, open_tab: Tab, tmp_path: Path) -> None:
     url, served, made = stocked
     page = open_tab(f"{url}/run?run={made['pass']}")
