@@ -116,6 +116,9 @@ def list_runs(
     context: typer.Context,
     target: Annotated[list[str] | None, typer.Option(help="Only of this target; repeat for more.")] = None,
     preset: Annotated[list[str] | None, typer.Option(help="Only of this preset; repeat for more.")] = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Only of this scenario; repeat for more.")
+    ] = None,
     verdict: Annotated[
         list[str] | None, typer.Option(help="Only with this verdict: pass, fail or no_data.")
     ] = None,
@@ -127,7 +130,14 @@ def list_runs(
     from cli.loadtest_tables import listed
 
     with client_of(context) as client:
-        found = client.ask("runs", target=target or [], preset=preset or [], verdict=verdict or [], text=text)
+        found = client.ask(
+            "runs",
+            target=target or [],
+            preset=preset or [],
+            scenario=scenario or [],
+            verdict=verdict or [],
+            text=text,
+        )
     rows = found.head(limit).to_dicts()
     if as_json:
         typer.echo(json.dumps(rows, default=datetime.isoformat, indent=2))

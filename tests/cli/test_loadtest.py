@@ -261,6 +261,7 @@ def test_the_first_ctrl_c_stops_the_run_and_waits_for_its_end(served: WarehouseP
 
 
 def test_runs_are_listed_shown_and_filtered(served: WarehouseProcess, typed: Callable[..., Result]) -> None:
+    ran(served, typed)
     run_id = ran(served, typed)
     listed = json.loads(typed("list", "--json", "--target", "shop", "--limit", "2").stdout)
     assert len(listed) == 2
@@ -268,7 +269,8 @@ def test_runs_are_listed_shown_and_filtered(served: WarehouseProcess, typed: Cal
     table = typed("list", "--limit", "1").stdout.splitlines()
     assert table[0].split()[:3] == ["run", "requested", "(UTC)"]
     assert table[1].startswith(run_id)
-    assert typed("list", "--target", "other", "--json").stdout.strip() == "[]"
+    for option in ("--target", "--scenario", "--preset"):
+        assert typed("list", option, "other", "--json").stdout.strip() == "[]"
     shown = typed("show", run_id).stdout
     assert "requests           1,100" in shown
     assert "where it broke     unknown: nothing got clearly worse: p95 lay between" in shown
