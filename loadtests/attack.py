@@ -120,7 +120,10 @@ class Attack:
     def _stop(self, why: str) -> None:
         """Begin the end: Locust sees the file, and lets its users finish."""
         if why:
-            (self._run_dir / STOP).write_text(f"{why}\n", encoding="utf-8")
+            try:
+                (self._run_dir / STOP).write_text(f"{why}\n", encoding="utf-8")
+            except OSError:
+                self._processes.signal_all(signal.SIGTERM)  # no room even for a word
         self._stopping_at = time.monotonic()
         self._state.update(state="stopping", reason=why or asked_to_stop(self._run_dir) or "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,10 +41,16 @@ class RunState:
         }
 
     def update(self, **changes: Any) -> None:
-        """Write the state with these changes, and that it is true now."""
+        """Write the state with these changes, and that it is true now.
+
+        Where the disk is full it is told to the log: the run's end hangs on its processes, not on this file.
+        """
         self.fields |= changes
         self.fields["heartbeat_at_us"] = now_us()
-        write_whole(self._file, json.dumps(self.fields, indent=1) + "\n")
+        try:
+            write_whole(self._file, json.dumps(self.fields, indent=1) + "\n")
+        except OSError as error:
+            print(f"{self._file.name} cannot be written: {error.strerror}", file=sys.stderr, flush=True)
 
     def end(self, ending: Ending) -> None:
         """Write how the run ended."""
