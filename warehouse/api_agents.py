@@ -88,7 +88,7 @@ def agent_routes(warehouse: Warehouse, may_load: Callable[..., Token]) -> APIRou
         """Store a piece of a spool's events once: lines of JSON. Lines that cannot be read are counted."""
         named = piece(run_id, x_batch_id, x_worker)
         body = await read_body(request, most_bytes)
-        lines, skipped = await to_thread.run_sync(read_events, body)
+        lines, skipped = await to_thread.run_sync(read_events, body, now())
         stored = await asyncio.wrap_future(
             warehouse.writer.store(lambda held: store_events(held, named, lines), events_ack(named, lines))
         )
