@@ -55,29 +55,29 @@ def show(scene: Scene, row: Row, plan: Plan, mine: Access, mark_s: float | None)
     active = words.is_active(row)
     every_s = load_active.EVERY_S if (row["requests"] or 0) < MANY_REQUESTS else SLOWLY_S
     drawn = st.fragment(_drawn, run_every=every_s if active else None)
-    drawn(scene, row["run_id"], plan, mine, mark_s, was_active=active)
+    drawn(scene, row["run_id"], plan, mine, mark_s, state=row["state"])
 
 
 def _drawn(
-    scene: Scene, run_id: str, plan: Plan, mine: Access, mark_s: float | None, *, was_active: bool
+    scene: Scene, run_id: str, plan: Plan, mine: Access, mark_s: float | None, *, state: str
 ) -> None:
-    """Ask, draw, and have the whole page drawn once the run has ended."""
+    """Ask, draw, and have the whole page drawn when the run is in another state than it was."""
     row = _row(run_id)
     if row is None:
         return
-    if words.is_active(row) != was_active:
+    if row["state"] != state:
         data.forget()
         st.rerun()
-    length_s = length_of(row, plan)
-    answers = data.ask(questions(row, length_s, run_report.phase()), fresh=was_active)
-    if was_active:
+    length_s, active = length_of(row, plan), words.is_active(row)
+    answers = data.ask(questions(row, length_s, run_report.phase()), fresh=active)
+    if active:
         _progress(row, plan, mine)
     seconds = panels.rows(answers["seconds"], "Over time")
     if row["started_at"] is None:
         st.markdown("Nothing has been measured yet.")
         return
     if seconds is not None:
-        _cards(row, plan, seconds, live=was_active)
+        _cards(row, plan, seconds, live=active)
         _charts(scene, row, plan, seconds, length_s, mark_s)
     run_resources.show(scene, answers["resources"], length_s, mark_s)
     run_report.endpoints(answers["endpoints"], plan)

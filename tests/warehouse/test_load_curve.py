@@ -49,9 +49,9 @@ def test_noise_moves_it_little() -> None:
     [
         (USERS, USERS * 10, "no knee up to 160 users"),
         (USERS, closed(USERS, 0.001, 0.999), "no knee up to 160 users"),
-        (np.array([1.0, 5, 10]), np.array([1.0, 5, 10]), "3 numbers of users, 4 are needed"),
-        (np.zeros(0), np.zeros(0), "0 numbers of users, 4 are needed"),
-        (USERS, np.zeros(7), "0 numbers of users, 4 are needed"),
+        (np.array([1.0, 5, 10]), np.array([1.0, 5, 10]), "different numbers of users: 3, needed: 4"),
+        (np.zeros(0), np.zeros(0), "different numbers of users: 0, needed: 4"),
+        (USERS, np.zeros(7), "different numbers of users: 0, needed: 4"),
         (USERS, USERS * 10 / (1 + 0.002 * (USERS - 1)), "no knee up to 160 users"),
     ],
 )

@@ -39,7 +39,7 @@ def knee(users: Floats, rps: Floats) -> Knee:
     users, rps = users[usable], rps[usable]
     levels = len(np.unique(users))
     if levels < FEWEST_LEVELS:
-        return Knee(None, None, len(users), f"{levels} numbers of users, {FEWEST_LEVELS} are needed")
+        return Knee(None, None, len(users), f"different numbers of users: {levels}, needed: {FEWEST_LEVELS}")
     least, contention, coherency = _fit(users, users / rps)
     rate = 1 / least
     if coherency > 0:
