@@ -58,9 +58,7 @@ def show(scene: Scene, row: Row, plan: Plan, mine: Access, mark_s: float | None)
     drawn(scene, row["run_id"], plan, mine, mark_s, state=row["state"])
 
 
-def _drawn(
-    scene: Scene, run_id: str, plan: Plan, mine: Access, mark_s: float | None, *, state: str
-) -> None:
+def _drawn(scene: Scene, run_id: str, plan: Plan, mine: Access, mark_s: float | None, *, state: str) -> None:
     """Ask, draw, and have the whole page drawn when the run is in another state than it was."""
     row = _row(run_id)
     if row is None:
