@@ -1,6 +1,7 @@
-"""What every test keeps to: no process is left behind."""
+"""What every test keeps to: no process is left behind, and what a busy machine spoils is tried once more."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import psutil
 import pytest
@@ -8,6 +9,16 @@ import pytest
 GRACE_S = 3.0
 OURS_FOR_LONG = ("resource_tracker", "forkserver")
 """Processes that Python's multiprocessing keeps for as long as the test run lasts."""
+
+REAL = ("cli", "collectors", "dashboard", "demo", "e2e", "faults", "hostile", "loadtests", "warehouse")
+"""Folders whose tests start processes, servers and browsers, and wait for them."""
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Try a test of real processes a second time when it fails; the summary names it as rerun."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in REAL:
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(autouse=True)
