@@ -31,7 +31,8 @@ WHY = "the launcher was ended; the load was stopped, what was measured until the
 
 
 def become(run_dir: Path) -> None:
-    """Turn this process into the one that ends the run."""
+    """Turn this process into the one that ends the run; whoever stops the load does not stop that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.execv(sys.executable, [sys.executable, "-m", "loadtests.orphaned", str(run_dir)])  # noqa: S606
 
 

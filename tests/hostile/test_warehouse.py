@@ -140,7 +140,12 @@ def test_whatever_is_asked_for_is_all_that_is_answered(http: httpx.Client, store
             if not SOAK and (number + len(question["name"])) % 4:
                 continue
             asked = stored[begin : begin + ASKED_AT_ONCE]
-            query = {name: asked, **(window() if "start" in taken else {})}
+            required = set(question["parameters"].get("required", ())) - {"start", "end"}
+            query = {
+                **dict.fromkeys(required, asked[0]),
+                name: asked,
+                **(window() if "start" in taken else {}),
+            }
             answer = http.get(f"/api/v1/ask/{question['name']}", params=query)
             assert answer.status_code in (200, 413), answer.text
             column = {"source_name": "source"}.get(name, name)

@@ -11,7 +11,7 @@ import numpy as np
 from loadtests.spool import Spool
 from loadtests.spool_format import FIELDS, OTHER_ERROR, OUTCOMES, PARTS, ROW_BYTES, unpack
 from warehouse import run_rows
-from warehouse.model import Outcome
+from warehouse.model import Outcome, now
 
 
 def write(spool: Spool, *, endpoint: int = 1, text: str = "", wait_ns: int = 5_000_000) -> None:
@@ -43,7 +43,7 @@ def test_every_line_is_understood_by_the_warehouse(tmp_path: Path) -> None:
     spool.error(3, "went\x1b[31m wrong\n")
     spool.event("beat", at_us=spool.now_us(), users=1, cpu_ratio=0.5, dropped=0, backlog=0, held=1)
     spool.event("crash", text="bang")
-    lines, skipped = run_rows.read_events((tmp_path / "events-1.jsonl").read_bytes())
+    lines, skipped = run_rows.read_events((tmp_path / "events-1.jsonl").read_bytes(), now())
     assert skipped == 0
     assert [line.kind for line in lines] == ["life", "error", "beat", "crash"]
 
