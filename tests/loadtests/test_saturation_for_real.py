@@ -143,7 +143,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def test_a_planted_cpu_is_named(world: World) -> None:
-    """Where all cores are used up, by others too, that is what has to be said: the process, or the machine."""
+    """Where others too use up all cores, that is what has to be said: the process, or the machine."""
     found = world.finding("burns", HOST)
     if found["resource"] == "unknown" and world.was_full_before(5):
         pytest.skip(f"others left this machine no CPU: {found['evidence']}")
