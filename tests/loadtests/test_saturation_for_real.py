@@ -93,6 +93,15 @@ class World:
         )
         return bool((found["value"].median() or 0) > 0.9)
 
+    def was_full_while_burning(self) -> bool:
+        """Whether all cores were used up while the planted server took most of one, as samples tell it."""
+        found = self.client.ask("run_resources", run_id=self.run_id).filter(
+            (pl.col("metric") == "cpu_ratio") & (pl.col("elapsed_s") > 10)
+        )
+        machine = found.filter(kind="host")["value"].median()
+        planted = found.filter(pl.col("object").str.contains(NAME))["value"].max()
+        return bool((machine or 0) > 0.95 and (planted or 0) > 0.5)
+
     @contextmanager
     def _collecting(self, watched: str) -> Iterator[None]:
         config = self.served.config.with_name("collect.toml")
@@ -148,7 +157,7 @@ def test_a_planted_cpu_is_named(world: World) -> None:
     if found["resource"] == "unknown" and world.was_full_before(5):
         pytest.skip(f"others left this machine no CPU: {found['evidence']}")
     assert found["resource"] in {"CPU", "CPU of a process"}, found["evidence"]
-    assert NAME in str(found["evidence"]) or found["resource"] == "CPU", found["evidence"]
+    assert NAME in str(found["evidence"]) or world.was_full_while_burning(), found["evidence"]
     assert "p95 rose from" in str(found["evidence"])
 
 
