@@ -13,13 +13,13 @@ from loadtests.spool_format import (
     OTHER_ERROR,
     OUTCOMES,
     PACKED,
-    PARTS,
     ROW_BYTES,
     events_file,
     rows_file,
 )
 from warehouse.errors import StorageError
 from warehouse.model import Outcome
+from warehouse.plan import PARTS
 
 LONGEST_TEXT = 300
 _OUTCOME_NUMBERS = {outcome: number for number, outcome in enumerate(OUTCOMES)}

@@ -26,10 +26,7 @@ ROW_BYTES = PACKED.size
 MAX_U4 = 2**32 - 1
 
 OUTCOMES = tuple(Outcome)
-"""A row's outcome is an index in here."""
-
-PARTS = ("load", "token", "setup", "teardown")
-"""A row's part is an index in here."""
+"""A row's outcome is an index in here, its part one in `warehouse.plan.PARTS`."""
 
 OTHER_ERROR = 500
 """The number of the last text of an error; further ones are told under it as `other`."""

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.spool_format import FIELDS, OUTCOMES, PARTS, ROW_BYTES
+from loadtests.spool_format import FIELDS, OUTCOMES, ROW_BYTES
 from warehouse.analysis.criteria import Criterion, Metric, Verdict, parse, told
 from warehouse.analysis.measured import Drops, Measures
 from warehouse.analysis.requests import Requests, whole_seconds
 from warehouse.model import Outcome
-from warehouse.plan import Plan
+from warehouse.plan import PARTS, Plan
 
 LEAST = 50
 """Requests in a window before a share of errors may end a run."""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.spool_format import OUTCOMES, PARTS
+from loadtests.spool_format import OUTCOMES
 from tests.loadtests.running import LaunchedRun, launch, make_plan, request
 from tests.servers.counting import CountingServer, counting_server
+from warehouse.plan import PARTS
 
 PROCESSES = pytest.mark.parametrize("workers", [0, 2], ids=["one process", "two workers"])
 

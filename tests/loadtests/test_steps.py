@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.spool_format import PARTS
 from tests.loadtests.running import LaunchedRun, launch, make_plan, request
 from tests.servers.counting import CountingServer, counting_server
-from warehouse.plan import Plan
+from warehouse.plan import PARTS, Plan
 
 SETUP = request("/items", "setup", method="POST", extract={"item": "data.0.id"})
 TEARDOWN = request("/items/{item}", "teardown", method="DELETE")
