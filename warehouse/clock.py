@@ -139,8 +139,8 @@ class Clock:
 def in_words(step: timedelta) -> str:
     """`forward by 30 days`, `back by 3600 s`."""
     way = "forward" if step > timedelta() else "back"
-    length = abs(step)
-    return f"{way} by {length.days} days" if length.days > 1 else f"{way} by {length.total_seconds():.0f} s"
+    days = round(abs(step) / timedelta(days=1))
+    return f"{way} by {days} days" if days > 1 else f"{way} by {abs(step).total_seconds():.0f} s"
 
 
 def _read(file: Path) -> _Seen | None:

@@ -91,6 +91,13 @@ def test_a_restart_ends_no_hold(hands: Hands, tmp_path: Path) -> None:
     assert again.why == "the clock stepped forward by 30 days"
 
 
+def test_a_step_is_told_in_the_nearest_whole_days(hands: Hands, tmp_path: Path) -> None:
+    clock = hands.clock(tmp_path / "clock")
+    hands.wall += MONTH - timedelta(seconds=1)
+    clock.look()
+    assert clock.why == "the clock stepped forward by 30 days"
+
+
 def test_a_step_while_nothing_ran_is_seen_at_the_next_start(hands: Hands, tmp_path: Path) -> None:
     hands.clock(tmp_path / "clock").save()
     hands.pass_(timedelta(days=5))

@@ -86,13 +86,6 @@ class World:
         self.run_id = told["run_id"]
         return self.client.ask("run_saturation", run_id=self.run_id).row(0, named=True)
 
-    def was_full_before(self, at_s: float) -> bool:
-        """Whether others had used up this machine's CPU already when the load was still low."""
-        found = self.client.ask("run_resources", run_id=self.run_id).filter(
-            (pl.col("kind") == "host") & (pl.col("metric") == "cpu_ratio") & (pl.col("elapsed_s") < at_s)
-        )
-        return bool((found["value"].median() or 0) > 0.9)
-
     def was_full_while_burning(self) -> bool:
         """Whether all cores were used up while the planted server took most of one, as samples tell it."""
         found = self.client.ask("run_resources", run_id=self.run_id).filter(
@@ -151,11 +144,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                     agent.stop()
 
 
+@pytest.mark.alone
 def test_a_planted_cpu_is_named(world: World) -> None:
     """Where others too use up all cores, that is what has to be said: the process, or the machine."""
     found = world.finding("burns", HOST)
-    if found["resource"] == "unknown" and world.was_full_before(5):
-        pytest.skip(f"others left this machine no CPU: {found['evidence']}")
     assert found["resource"] in {"CPU", "CPU of a process"}, found["evidence"]
     assert NAME in str(found["evidence"]) or world.was_full_while_burning(), found["evidence"]
     assert "p95 rose from" in str(found["evidence"])
