@@ -31,7 +31,7 @@ DRAFT = "restore-draft.duckdb"
 READY = "restored.duckdb"
 """Its name once every row of it is proved: only such a file takes the place of another."""
 
-UNCOUNTED = ("migration",)
+UNCOUNTED = ("migration", "tier", "dirty")
 """Tables that hold no measurements."""
 
 ROWS_PER_BLOCK = 10_000

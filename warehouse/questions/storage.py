@@ -74,6 +74,22 @@ def storage(_: Nothing) -> Statement:
             SELECT 'load_agent', count(*), min(seen_at), max(seen_at) FROM load_agent
             UNION ALL
             SELECT 'audit', count(*), min(ts), max(ts) FROM audit
+            UNION ALL
+            SELECT 'attempt_cell_5m', count(*), min(ts), max(ts) FROM attempt_cell_5m
+            UNION ALL
+            SELECT 'attempt_cell_1h', count(*), min(ts), max(ts) FROM attempt_cell_1h
+            UNION ALL
+            SELECT 'attempt_cell_1d', count(*), min(ts), max(ts) FROM attempt_cell_1d
+            UNION ALL
+            SELECT 'attempt_cell_outcome', count(*), min(ts), max(ts) FROM attempt_cell_outcome
+            UNION ALL
+            SELECT 'sample_cell_1h', count(*), min(ts), max(ts) FROM sample_cell_1h
+            UNION ALL
+            SELECT 'sample_cell_1d', count(*), min(ts), max(ts) FROM sample_cell_1d
+            UNION ALL
+            SELECT 'tier', count(*), min(raw_from), max(sealed_until) FROM tier
+            UNION ALL
+            SELECT 'dirty', count(*), min(hour), max(hour) FROM dirty
         )
         SELECT table_name, rows, oldest_at, newest_at, $file_bytes::BIGINT AS file_bytes,
             $wal_bytes::BIGINT AS wal_bytes

@@ -1,0 +1,219 @@
+"""Log-bucket histograms of durations: made, packed, merged and read for percentiles, many at once.
+
+Bucket b holds what lies above g^(b-1) and up to g^b microseconds, g = 1.01/0.99, and stands for
+2 g^b / (g + 1): at most 1 % beside each of its values (the idea of DDSketch, Masson, Rim and Lee, 2019).
+Timeouts lie in no bucket: they are counted by their deadline and rank above everything measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.integer[Any]]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+GROWTH = 1.01 / 0.99
+ERROR_BOUND = 0.01
+SQL_BUCKET = f"ceil(ln(greatest({{}}, 1)) / {math.log(GROWTH)!r})::USMALLINT"
+"""SQL of the bucket of a duration in microseconds."""
+
+LEVELS = (50, 95, 99)
+"""The percentiles that every answer tells."""
+
+VERSION = 1
+HEADER_BYTES = 8
+ALIGNED_BYTES = 4
+"""Every packed histogram is a multiple of this long, so that any number of them lie aligned in a row."""
+
+AT_ONCE = 4_000_000
+"""Counts of merged histograms that are held in memory at once."""
+
+
+def bucket_of(us: Ints | Floats) -> Ints:
+    """The bucket of each duration in microseconds."""
+    found: Ints = np.ceil(np.log(np.maximum(us, 1)) / math.log(GROWTH)).astype(np.int64)
+    return found
+
+
+def estimate(bucket: Ints) -> Floats:
+    """The duration in microseconds that stands for each bucket."""
+    us: Floats = 2 * np.power(GROWTH, bucket) / (GROWTH + 1)
+    return us
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Histograms one after the other: `data` holds their bytes, the i-th from offsets[i] to offsets[i + 1].
+
+    One is: version (1 byte), bytes to a count (1: 1, 2 or 4), deadlines (2), first bucket (2), buckets (2),
+    a count for each bucket, zeros up to a multiple of 4, then deadline in µs (4) and timeouts (4) for each
+    deadline. Integers are little-endian.
+    """
+
+    data: npt.NDArray[np.uint8]
+    offsets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, number: int) -> bytes:
+        return self.data[self.offsets[number] : self.offsets[number + 1]].tobytes()
+
+    @classmethod
+    def of(cls, blobs: Iterable[bytes]) -> Packed:
+        """Single packed histograms put in a row."""
+        parts = list(blobs)
+        offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(parts), np.uint8), offsets)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Entries of many histograms: so many durations in that bucket of that one, or timeouts at that deadline.
+
+    `owner` is the histogram's number, not falling; no bucket or deadline comes twice in one.
+    """
+
+    owner: Ints
+    key: Ints
+    count: Ints
+
+
+def pack(histograms: int, buckets: Counts, timeouts: Counts) -> Packed:
+    """Pack so many histograms, empty ones among them; `key` is the bucket, or the deadline in µs."""
+    first = np.full(histograms, 65_535, np.int64)
+    last = np.full(histograms, -1, np.int64)
+    most = np.zeros(histograms, np.int64)
+    np.minimum.at(first, buckets.owner, buckets.key)
+    np.maximum.at(last, buckets.owner, buckets.key)
+    np.maximum.at(most, buckets.owner, buckets.count)
+    length = np.maximum(last - first + 1, 0)
+    first[length == 0] = 0
+    wide = np.where(most < 256, 1, np.where(most < 65_536, 2, 4))
+    deadlines = np.bincount(timeouts.owner, minlength=histograms)
+    body = HEADER_BYTES + -(-length * wide // ALIGNED_BYTES) * ALIGNED_BYTES
+    offsets = np.concatenate([[0], np.cumsum(body + 8 * deadlines)]).astype(np.int64)
+    data = np.zeros(offsets[-1], np.uint8)
+    starts = offsets[:-1]
+    data[starts], data[starts + 1] = VERSION, wide
+    for place, value in ((2, deadlines), (4, first), (6, length)):
+        data[starts + place], data[starts + place + 1] = value & 255, value >> 8
+    at = starts[buckets.owner] + HEADER_BYTES + (buckets.key - first[buckets.owner]) * wide[buckets.owner]
+    for byte in range(4):
+        held = wide[buckets.owner] > byte
+        data[at[held] + byte] = buckets.count[held] >> (8 * byte) & 255
+    words = data.view("<u4")
+    nth = np.arange(len(timeouts.owner)) - np.searchsorted(timeouts.owner, timeouts.owner)
+    at = (starts[timeouts.owner] + body[timeouts.owner]) // 4 + 2 * nth
+    words[at], words[at + 1] = timeouts.key, timeouts.count
+    return Packed(data, offsets)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Histograms of groups, summed: `counts[g, i]` durations in bucket `first + i`, and all timeouts."""
+
+    first: int
+    counts: npt.NDArray[np.int64]
+    timeouts: Counts
+
+    def percentile(self, percent: int) -> tuple[Floats, Flags]:
+        """Of each group the nearest rank in µs, and whether it is above: on a timeout, whose deadline it is.
+
+        A group of nothing has no percentile: NaN.
+        """
+        ok = self.counts.sum(axis=1)
+        late = np.bincount(self.timeouts.owner, self.timeouts.count, minlength=len(ok)).astype(np.int64)
+        rank = np.maximum(-(-percent * (ok + late) // 100), 1)
+        place = (np.cumsum(self.counts, axis=1) < rank[:, None]).sum(axis=1)
+        us = estimate(self.first + place)
+        above = (rank > ok) & (late > 0)
+        for group in np.nonzero(above)[0]:
+            of = self.timeouts.owner == group
+            order = np.argsort(self.timeouts.key[of])
+            deadline = np.searchsorted(np.cumsum(self.timeouts.count[of][order]), rank[group] - ok[group])
+            us[group] = self.timeouts.key[of][order][deadline]
+        us[ok + late == 0] = np.nan
+        return us, above
+
+    def entries(self) -> tuple[Counts, Counts]:
+        """What `pack` takes: the buckets that hold anything, and the timeouts."""
+        owner, place = np.nonzero(self.counts)
+        return Counts(owner, place + self.first, self.counts[owner, place]), self.timeouts
+
+
+def merge(packed: Packed, group: Ints, groups: int) -> Merged:
+    """Sum the histograms of each group; `group` is the number of each one's group. Raises ValueError.
+
+    One pass over all counts of all histograms (18,250 of 170 buckets each: 15 ms).
+    """
+    if len(packed) == 0 or groups == 0:
+        none = np.zeros(0, np.int64)
+        return Merged(0, np.zeros((groups, 1), np.int64), Counts(none, none, none))
+    wide, deadlines, first, length = _headers(packed)
+    held = length > 0
+    low = int(first[held].min()) if held.any() else 0
+    span = int((first + length)[held].max()) - low if held.any() else 1
+    counts = np.zeros(groups * span, np.int64)
+    target = group.astype(np.int64) * span + first - low
+    starts = packed.offsets[:-1] + HEADER_BYTES
+    for size in (1, 2, 4):
+        chosen = np.nonzero(wide == size)[0]
+        if len(chosen):
+            words = packed.data.view(f"<u{size}")
+            before = np.cumsum(length[chosen]) - length[chosen]
+            index = np.arange(int(length[chosen].sum()))
+            source = np.repeat(starts[chosen] // size - before, length[chosen]) + index
+            into = np.repeat(target[chosen] - before, length[chosen]) + index
+            counts += np.bincount(into, words[source], minlength=len(counts)).astype(np.int64)
+    return Merged(low, counts.reshape(groups, span), _timeouts(packed, deadlines, group, wide, length))
+
+
+def _headers(packed: Packed) -> tuple[Ints, Ints, Ints, Ints]:
+    """Bytes to a count, deadlines, first bucket and buckets of each. Raises ValueError for what is none."""
+    starts = packed.offsets[:-1]
+    sizes = np.diff(packed.offsets)
+    if packed.data.size % ALIGNED_BYTES or (starts % ALIGNED_BYTES).any() or (sizes < HEADER_BYTES).any():
+        raise ValueError("a packed histogram is cut short")
+    heads = packed.data.view("<u4")[(starts // 4)[:, None] + np.arange(2)].view("<u2").astype(np.int64)
+    wide, deadlines, first, length = heads[:, 0] >> 8, heads[:, 1], heads[:, 2], heads[:, 3]
+    body = HEADER_BYTES + -(-length * wide // ALIGNED_BYTES) * ALIGNED_BYTES
+    if ((heads[:, 0] & 255) != VERSION).any() or not np.isin(wide, (1, 2, 4)).all():
+        raise ValueError("a packed histogram is of another version")
+    if (body + 8 * deadlines != sizes).any():
+        raise ValueError("a packed histogram is cut short")
+    return wide, deadlines, first, length
+
+
+def _timeouts(packed: Packed, deadlines: Ints, group: Ints, wide: Ints, length: Ints) -> Counts:
+    """The timeouts of each group by deadline."""
+    some = np.nonzero(deadlines)[0]
+    body = HEADER_BYTES + -(-length[some] * wide[some] // ALIGNED_BYTES) * ALIGNED_BYTES
+    before = np.cumsum(deadlines[some]) - deadlines[some]
+    nth = np.arange(int(deadlines[some].sum())) - np.repeat(before, deadlines[some])
+    at = np.repeat((packed.offsets[some] + body) // 4, deadlines[some]) + 2 * nth
+    words = packed.data.view("<u4")
+    return tally(np.repeat(group[some], deadlines[some]), words[at], words[at + 1])
+
+
+def tally(owner: Ints, key: Ints, count: Ints) -> Counts:
+    """Entries in order, those of the same owner and key as one."""
+    both = owner.astype(np.int64) << 32 | key.astype(np.int64)
+    kept, place = np.unique(both, return_inverse=True)
+    sums = np.bincount(place, count, minlength=len(kept)).astype(np.int64)
+    return Counts(kept >> 32, kept & 0xFFFF_FFFF, sums)
+
+
+def encode(buckets: Ints, counts: Ints, timeouts: Mapping[int, int]) -> bytes:
+    """One histogram, packed: so many durations in each bucket, so many timeouts at each deadline (µs)."""
+    late = sorted(timeouts.items())
+    keys, numbers = (np.array([pair[place] for pair in late], np.int64) for place in (0, 1))
+    zero = tally(np.zeros(len(buckets), np.int64), np.asarray(buckets), np.asarray(counts))
+    return pack(1, zero, Counts(np.zeros(len(late), np.int64), keys, numbers))[0]
