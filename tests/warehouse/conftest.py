@@ -8,6 +8,7 @@ import pytest
 
 from tests.servers.warehouse import WarehouseProcess, running_warehouse, write_config
 from warehouse import checks, wire
+from warehouse.client import Client
 from warehouse.keeper import Keeper
 from warehouse.model import Batch, Receipt, now
 from warehouse.questions import QUESTIONS
@@ -67,3 +68,24 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProces
     """A warehouse behind HTTP, shared by the tests of a module."""
     with running_warehouse(tmp_path_factory.mktemp("served")) as process:
         yield process
+
+
+@pytest.fixture
+def cli(served: WarehouseProcess) -> Iterator[Client]:
+    """That warehouse as the command line asks it."""
+    with served.client("cli") as client:
+        yield client
+
+
+@pytest.fixture
+def agent(served: WarehouseProcess) -> Iterator[Client]:
+    """That warehouse as a load agent works for it."""
+    with served.client("agent") as client:
+        yield client
+
+
+@pytest.fixture
+def dashboard(served: WarehouseProcess) -> Iterator[Client]:
+    """That warehouse as the dashboard asks it."""
+    with served.client("dashboard") as client:
+        yield client

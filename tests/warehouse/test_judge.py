@@ -26,12 +26,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProces
         yield process
 
 
-@pytest.fixture
-def agent(served: WarehouseProcess) -> Iterator[Client]:
-    with served.client("agent") as client:
-        yield client
-
-
 def judged(served: WarehouseProcess, agent: Client, made: np.ndarray, **told: object) -> dict[str, Any]:
     """A run of the preset with criteria that measured this."""
     run_id = launch(served, "judged")

@@ -46,12 +46,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProces
         yield process
 
 
-@pytest.fixture(scope="module")
-def cli(served: WarehouseProcess) -> Iterator[Client]:
-    with served.client("cli") as client:
-        yield client
-
-
 def ran(
     served: WarehouseProcess,
     service_ms: list[float],

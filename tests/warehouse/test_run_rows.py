@@ -29,18 +29,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProces
         yield process
 
 
-@pytest.fixture
-def cli(served: WarehouseProcess) -> Iterator[Client]:
-    with served.client("cli") as client:
-        yield client
-
-
-@pytest.fixture
-def agent(served: WarehouseProcess) -> Iterator[Client]:
-    with served.client("agent") as client:
-        yield client
-
-
 def test_the_generator_writes_what_the_warehouse_reads() -> None:
     assert np.dtype(list(spool_format.FIELDS)) == ROW
     assert ROW.itemsize == spool_format.ROW_BYTES == 32

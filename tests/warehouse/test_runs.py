@@ -27,24 +27,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProces
         yield process
 
 
-@pytest.fixture
-def cli(served: WarehouseProcess) -> Iterator[Client]:
-    with served.client("cli") as client:
-        yield client
-
-
-@pytest.fixture
-def agent(served: WarehouseProcess) -> Iterator[Client]:
-    with served.client("agent") as client:
-        yield client
-
-
-@pytest.fixture
-def dashboard(served: WarehouseProcess) -> Iterator[Client]:
-    with served.client("dashboard") as client:
-        yield client
-
-
 def posted(served: WarehouseProcess, path: str, process: str = "cli", **options: object) -> httpx.Response:
     """What the warehouse answers to a plain POST with the token of a process."""
     token = served.client(process)._token()
