@@ -369,6 +369,35 @@ def verify(
         raise typer.Exit(RefusedError.exit_code)
 
 
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="A new folder to write it to.", metavar="FOLDER")],
+    days: Annotated[float, typer.Option(help="How long the history is.", metavar="N")] = 30,
+    attempts: Annotated[
+        int | None, typer.Option(help="Attempts of all endpoints together.", metavar="N")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="The same as attempts a second; default 5.", metavar="N")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, another history.", min=0, metavar="N")] = 1,
+    end: Annotated[str | None, typer.Option(help="When it ends; default now.", metavar="WHEN")] = None,
+    no_phases: Annotated[
+        bool, typer.Option("--no-phases", help="Attempts tell no phases, bytes and loop lag.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="The port of its warehouse.", metavar="N")] = 8630,
+    dashboard_port: Annotated[int, typer.Option(help="The port of its dashboard.", metavar="N")] = 8511,
+) -> None:
+    """Write a made-up history into a new folder.
+
+    50 endpoints, three hosts, a database, load tests, outages and labelled changes, in a warehouse of its
+    own that is marked as simulated wherever it is shown.
+    """
+    from cli import simulate as simulation
+
+    asked = simulation.wanted(days, attempts, rate, seed, simulation.instant_of(end), phases=not no_phases)
+    narrate(simulation.simulate(folder, asked, port=port, dashboard=dashboard_port))
+
+
 @tokens_app.command("add")
 def token_add(
     context: typer.Context,

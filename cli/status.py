@@ -229,6 +229,8 @@ def _warehouse_lines(report: Report) -> list[str]:
     text = [f"version    {health['version']}, up since {health['started_at']:%Y-%m-%d %H:%M:%S} UTC"]
     if health["rows"] is not None:
         text.append("rows       " + ", ".join(f"{rows:,} {name}" for name, rows in health["rows"].items()))
+        if health["simulated"]:
+            text.append("SIMULATED  nothing here was measured: `perfhouse simulate` made it up")
         text.append(f"file       {(health['file_bytes'] + health['wal_bytes']) / 1e6:,.1f} MB")
     gaps = report["gaps_last_hour"]
     if gaps is not None:

@@ -82,10 +82,9 @@ class Contact:
             self._answered_at, self._away_since = now(), None
         return answer
 
-    def storage(self) -> dict[str, Any]:
-        """Whether the warehouse stores, why not and since when."""
-        storage: dict[str, Any] = self.client.health()["storage"]
-        return storage
+    def health(self) -> dict[str, Any]:
+        """What the warehouse tells of itself."""
+        return self.client.health()
 
 
 def configuration() -> Settings:
@@ -152,16 +151,27 @@ def count(asked: Question) -> int | None:
 
 
 @st.cache_data(ttl=TTL_S, max_entries=8, show_spinner=False)
-def _storage(url: str, _contact: Contact) -> dict[str, Any]:
+def _health(url: str, _contact: Contact) -> dict[str, Any]:
     del url  # names the entry
-    return _contact.storage()
+    return _contact.health()
 
 
 def storage() -> Mapping[str, Any] | None:
     """Whether the warehouse stores: `state` (ok, paused, failing), `reason`, `since_at`; None when away."""
+    health = _known_health()
+    return None if health is None else health["storage"]
+
+
+def simulated() -> bool:
+    """Whether what the warehouse holds was made up, as far as it can be asked."""
+    health = _known_health()
+    return health is not None and bool(health.get("simulated"))
+
+
+def _known_health() -> Mapping[str, Any] | None:
     link = contact()
     try:
-        return _storage(link.url, link)
+        return _health(link.url, link)
     except PerfhouseError:
         return None
 

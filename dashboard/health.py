@@ -36,6 +36,16 @@ def storage_banner(scene: Scene, storage: Mapping[str, Any] | None) -> None:
     controls.tick()
 
 
+def simulated_banner(*, simulated: bool) -> None:
+    """That nothing on the page was measured, where so."""
+    if simulated:
+        st.warning(
+            "Nothing on this page was measured: `perfhouse simulate` made it up.",
+            title="Simulated data",
+            icon=":material/science:",
+        )
+
+
 def badges(jobs: pl.DataFrame | None, states: pl.DataFrame | None) -> None:
     """How many collectors' jobs and endpoints are well."""
     with st.container(horizontal=True, key="badges"):

@@ -37,6 +37,7 @@ def show(
             exports.menu(asked)
     missing, storage = data.away(answers), data.storage()
     health.storage_banner(scene, storage)
+    health.simulated_banner(simulated=data.simulated())
     if isinstance(missing, WarehouseAwayError):
         if storage is None or storage["state"] == "ok":
             panels.away(missing, scene.now)

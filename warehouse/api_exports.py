@@ -20,6 +20,7 @@ from warehouse.export import MEDIA_TYPES, render_blocks
 from warehouse.exports import Export
 from warehouse.questions import QUESTIONS
 from warehouse.service import Warehouse
+from warehouse.simulated import HEADER
 from warehouse.tokens import Token
 
 INTERRUPT_EVERY_S = 0.05
@@ -90,6 +91,8 @@ def _exporter(
             "content-disposition": f'attachment; filename="{name}.{ending}"',
             "x-export-id": running.export_id,
         }
+        if warehouse.store.simulated:
+            headers[HEADER] = "true"
         if running.total is not None:
             headers["x-total-rows"] = str(running.total)
         return _Streamed(first, blocks, running, headers)

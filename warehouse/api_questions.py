@@ -14,6 +14,7 @@ from warehouse.export import MEDIA_TYPES, Format, format_of, render
 from warehouse.questions import QUESTIONS, Statement
 from warehouse.questions.asking import Asked
 from warehouse.service import Warehouse
+from warehouse.simulated import HEADER
 from warehouse.tokens import Token
 
 MOST_FIRST_ROWS = 1000
@@ -104,7 +105,8 @@ def _asker(warehouse: Warehouse, name: str, question: Question) -> Callable[...,
     def ask(request: Request, asked: Any) -> Response:
         form = form_of(request, asked.form, "json")
         table = warehouse.reader.answer(question(asked), asked.first)
-        return Response(render(name, table, form), media_type=MEDIA_TYPES[form])
+        headers = {HEADER: "true"} if warehouse.store.simulated else None
+        return Response(render(name, table, form), media_type=MEDIA_TYPES[form], headers=headers)
 
     first = (int | None, Field(None, ge=1, le=MOST_FIRST_ROWS))
     ask.__annotations__["asked"] = query_of(question, form=FORMAT, first=first)

@@ -73,7 +73,10 @@ class ClockHealth(BaseModel):
 
 
 class Health(BaseModel):
-    """That the warehouse is up, since when, and how its storage does. `status` is ok or degraded."""
+    """That the warehouse is up, since when, and how its storage does. `status` is ok or degraded.
+
+    `simulated`: what it holds was made up by `perfhouse simulate`.
+    """
 
     status: str
     version: str
@@ -81,6 +84,7 @@ class Health(BaseModel):
     started_at: datetime
     file_bytes: int
     wal_bytes: int
+    simulated: bool
     storage: StorageHealth
     losses: list[LossHealth]
     clock: ClockHealth

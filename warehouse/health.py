@@ -19,6 +19,7 @@ def health(warehouse: Warehouse) -> Health:
         started_at=warehouse.started_at,
         file_bytes=file_bytes,
         wal_bytes=wal_bytes,
+        simulated=warehouse.store.simulated,
         storage=StorageHealth(
             state=condition.state,
             reason=condition.reason,

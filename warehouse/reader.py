@@ -17,6 +17,7 @@ from warehouse.errors import BusyError, DeadlineError, InvalidInputError, Storag
 from warehouse.exports import Export
 from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
 from warehouse.questions.asking import Statement
+from warehouse.simulated import COLUMN
 
 if TYPE_CHECKING:
     from warehouse.store import Store
@@ -79,13 +80,14 @@ class Reader:
 
         The first item is an empty batch that carries the schema; raw rows are counted before it, in the
         same snapshot. `export` is told how far it has come. Raises BusyError when too many exports run
-        already.
+        already. A simulated warehouse adds the column COLUMN.
         """
         export = export or Export()
         with export.reading():
             if statement.finish is not None:
                 table = self.answer(statement)
-                yield from _told(_first_schema(table.schema, iter(table.to_batches())), export)
+                batches = _first_schema(table.schema, iter(table.to_batches()))
+                yield from _told(batches, export, simulated=self._store.simulated)
                 return
             if not self._exports.acquire(blocking=False):
                 raise BusyError(
@@ -93,7 +95,8 @@ class Reader:
                 )
             try:
                 with _in_our_words():
-                    yield from _told(self._blocks(statement, export), export)
+                    blocks = self._blocks(statement, export)
+                    yield from _told(blocks, export, simulated=self._store.simulated)
             except _InterruptedError:
                 raise StorageError("the export was broken off", "Ask again.") from None
             finally:
@@ -187,15 +190,20 @@ def _in_our_words() -> Iterator[None]:
         raise salvage.storage_error(error) from error
 
 
+def _marked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with a column that says that all of it was made up."""
+    return batch.append_column(COLUMN, pa.array([True] * batch.num_rows, pa.bool_()))
+
+
 def _counted(statement: Statement) -> str:
     return f"SELECT count(*) AS rows FROM ({statement.sql})"  # noqa: S608 - our own question
 
 
-def _told(batches: Iterator[pa.RecordBatch], export: Export) -> Iterator[pa.RecordBatch]:
-    """The batches, each counted before it is given on."""
+def _told(batches: Iterator[pa.RecordBatch], export: Export, *, simulated: bool) -> Iterator[pa.RecordBatch]:
+    """The batches, each counted before it is given on; of a made-up history each row says so."""
     for batch in batches:
         export.rows += batch.num_rows
-        yield batch
+        yield _marked(batch) if simulated else batch
     export.state = "done"
 
 

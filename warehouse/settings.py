@@ -80,7 +80,7 @@ class DashboardSettings(Section):
 class RetentionSettings(Section):
     """For how long measurements are kept, in days."""
 
-    raw_days: Annotated[int, Field(ge=1, le=400)] = 30
+    raw_days: Annotated[int, Field(ge=1, le=3700)] = 30
 
 
 class CollectorsSettings(Section):

@@ -21,6 +21,7 @@ from warehouse.leases import PATIENCE_S, Lease
 from warehouse.lock import DataDirectoryLock, make_private
 from warehouse.model import now
 from warehouse.schema import MIGRATIONS, migrate, version_of
+from warehouse.simulated import is_simulated
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -71,6 +72,7 @@ class Store:
         self.writable = False
         self.trouble = ""
         self.suspicion = ""
+        self.simulated = False
         self._lock = DataDirectoryLock(settings.data_dir)
         try:
             self._refuse_newer()
@@ -249,6 +251,7 @@ class Store:
             try:
                 migrate(connection, self._steps)
                 self._settle(connection)
+                self.simulated = is_simulated(connection)
                 _harden(connection, self.settings)
             except BaseException:
                 _close(connection)
@@ -281,6 +284,7 @@ class Store:
             try:
                 found, _ = version_of(connection)
                 if found == self.schema_version:
+                    self.simulated = is_simulated(connection)
                     _harden(connection, self.settings)
                     return connection
             except BaseException:

@@ -71,6 +71,7 @@ QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
         runs.audit_log,
         storage.samples,
         storage.storage,
+        storage.simulated_changes,
     )
 }
 """Every question by its name."""

@@ -29,6 +29,20 @@ def samples(asked: Samples) -> Statement:
     )
 
 
+def simulated_changes(_: Nothing) -> Statement:
+    """What changed when and by how much in a made-up history; nothing where what is kept was measured.
+
+    From `at` to before `until` (empty: to the end) it is `factor` times what it was.
+    """
+    return Statement(
+        """
+        SELECT ts AS "at", until_ts AS until, kind, target, object, factor, text
+        FROM simulated_change
+        """,
+        order='"at", kind, target, object',
+    )
+
+
 def storage(_: Nothing) -> Statement:
     """Rows and age of each table, and the bytes of the database file and of its log."""
     return Statement(
@@ -65,7 +79,7 @@ def storage(_: Nothing) -> Statement:
             UNION ALL
             SELECT 'run_seat', count(*), NULL, NULL FROM run_seat
             UNION ALL
-            SELECT 'load_request', count(*), min(ts), max(ts) FROM load_request
+            SELECT 'load_request', count(*), min(ts)::TIMESTAMP_MS, max(ts)::TIMESTAMP_MS FROM load_request
             UNION ALL
             SELECT 'load_beat', count(*), min(ts), max(ts) FROM load_beat
             UNION ALL
@@ -90,6 +104,10 @@ def storage(_: Nothing) -> Statement:
             SELECT 'tier', count(*), min(raw_from), max(sealed_until) FROM tier
             UNION ALL
             SELECT 'dirty', count(*), min(hour), max(hour) FROM dirty
+            UNION ALL
+            SELECT 'simulation', count(*), min(from_ts), max(until_ts) FROM simulation
+            UNION ALL
+            SELECT 'simulated_change', count(*), min(ts), max(ts) FROM simulated_change
         )
         SELECT table_name, rows, oldest_at, newest_at, $file_bytes::BIGINT AS file_bytes,
             $wal_bytes::BIGINT AS wal_bytes
