@@ -10,7 +10,8 @@ from loadtests.cap import Cap
 from loadtests.checks import judge
 from loadtests.filling import MissingError
 from loadtests.prepared import Prepared
-from loadtests.sender import Answer, CutOffError, Sender, Site
+from loadtests.sender import Answer, CutOffError, Sender
+from loadtests.site import Site
 from loadtests.spool import Spool
 from warehouse.model import Outcome
 from warehouse.plan import PlanRequest, PlanToken

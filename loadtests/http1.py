@@ -1,14 +1,18 @@
-"""HTTP/1.1 as bytes: a request's, and an answer read from whatever delivers bytes (pure)."""
+"""Reads an HTTP/1.1 answer with llhttp from whatever delivers bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
+
+# llhttp as Locust's own client has it. The package imports gevent, which changes nothing by itself.
+from geventhttpclient._parser import HTTPParseError, HTTPResponseParser
 
 MOST_HEAD_BYTES = 64 * 1024
 MOST_BODY_BYTES = 64 * 1024 * 1024
-END_OF_HEAD = b"\r\n\r\n"
-BODILESS = (204, 304)
+MOST_BYTES = MOST_BODY_BYTES + MOST_HEAD_BYTES
+VERSIONS = ("HTTP/1.1", "HTTP/1.0")
 
 
 class ProtocolError(Exception):
@@ -24,7 +28,7 @@ class TooLargeError(Exception):
 
 
 class Response(NamedTuple):
-    """A whole answer. `head` is everything up to the body; `is_kept`: the connection may be used again."""
+    """A whole answer. `head` is for `headers`; `is_kept`: the connection may be used again."""
 
     status: int
     head: bytes
@@ -36,136 +40,122 @@ Receive = Callable[[], bytes]
 """Delivers the next bytes; none when the other side has closed."""
 
 
-def request_bytes(method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
-    """A request, with its Content-Length. Raises ValueError on control characters."""
-    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
-    if body or method in ("POST", "PUT", "PATCH"):
-        lines.append(f"Content-Length: {len(body)}")
-    if any(not line.isprintable() for line in lines):
-        raise ValueError("expected headers and a path without control characters")
-    return "\r\n".join(lines).encode("utf-8") + END_OF_HEAD + body
-
-
 def read_response(receive: Receive, method: str) -> Response:
     """Read one answer; interim ones (1xx) are passed over.
 
     Raises ClosedError, ProtocolError or TooLargeError, and whatever `receive` raises.
     """
-    buffer = _more(receive)
-    while True:
-        while (end := buffer.find(END_OF_HEAD)) < 0:
-            if len(buffer) > MOST_HEAD_BYTES:
+    answer = _Answer(is_bodiless=method == "HEAD")
+    while not answer.is_whole:
+        answer.take(receive())
+    is_kept = answer.should_keep_alive() and not answer.is_followed
+    return Response(answer.status, answer.head, b"".join(answer.parts), is_kept)
+
+
+def headers(head: bytes) -> list[tuple[str, str]]:
+    """Name (in lower case) and value of each header of a whole answer."""
+    reading = _Head()
+    with suppress(HTTPParseError):  # of what came with the head
+        reading.feed(head)
+    return list(zip(reading.names, reading.values, strict=True))
+
+
+def header(head: bytes, name: str) -> str | None:
+    """The first value of a header (its name in lower case), None where there is none."""
+    return next((value for each, value in headers(head) if each == name), None)
+
+
+class _Answer(HTTPResponseParser):
+    """One answer as it comes: llhttp calls what begins with `_on_`.
+
+    Headers are read when somebody asks for them: most answers are never asked.
+    """
+
+    def __init__(self, *, is_bodiless: bool) -> None:
+        super().__init__()
+        self.status = 0
+        """0 until its head is there; interim ones do not count."""
+        self.head = b""
+        """All bytes up to the end of its head, and what came with that."""
+        self.parts: list[bytearray] = []
+        self.is_whole = False
+        self.is_followed = False
+        self._is_bodiless = is_bodiless
+        self._got = 0
+
+    def take(self, part: bytes) -> None:
+        """Go on with these bytes; none: the other side has closed. Raises as `read_response` does."""
+        self._got += len(part)
+        if not self.status:
+            self.head += part
+        try:
+            self.feed(part)
+        except HTTPParseError as error:
+            if not part:
+                raise ClosedError from None
+            if not self.is_whole:
+                raise ProtocolError(f"the answer is not HTTP/1.1: {error.args[0]}") from None
+            self.is_followed = True
+        if not self.is_whole:
+            self._check(part)
+
+    def _check(self, part: bytes) -> None:
+        if not part:
+            raise ClosedError
+        if not self.status:
+            if self._got > MOST_HEAD_BYTES:
                 raise ProtocolError("the answer's head is too long")
-            buffer += _more(receive)
-        status = _status(buffer)
-        head, rest = buffer[: end + 2], buffer[end + 4 :]
-        if status >= 200:
-            break
+        elif self._got > MOST_BYTES or self.get_remaining_content_length() > MOST_BODY_BYTES:
+            raise TooLargeError
+
+    def _on_message_begin(self) -> None:
+        self.is_followed = self.is_whole
+
+    def _on_status(self, words: str) -> None:
+        pass
+
+    def _on_header_field(self, part: str) -> None:
+        pass
+
+    def _on_header_value(self, part: str) -> None:
+        pass
+
+    def _on_headers_complete(self) -> bool:
+        """Whether no body follows, whatever the headers say."""
+        status, version = self.get_code(), self.get_http_version()
+        if version not in VERSIONS:
+            raise ProtocolError(f"the answer is {version}, not HTTP/1.1")
         if status == 101:
             raise ProtocolError("the server switched to another protocol")
-        buffer = rest or _more(receive)
-    body, is_kept = _read_body(receive, method, status, head, rest)
-    return Response(status, head, body, is_kept)
+        if status >= 200 and not self.is_whole:
+            self.status = status
+        return self._is_bodiless
+
+    def _on_body(self, part: bytearray) -> None:
+        if not self.is_whole:
+            self.parts.append(part)
+
+    def _on_message_complete(self) -> None:
+        self.is_whole = self.status > 0
 
 
-def header(head: bytes, name: bytes) -> bytes | None:
-    """The value of a header (its name in lower case), None where there is none."""
-    at = head.lower().find(b"\r\n" + name + b":")
-    if at < 0:
-        return None
-    start = at + len(name) + 3
-    return head[start : head.find(b"\r\n", start)].strip()
+class _Head(_Answer):
+    """The head of an answer, fed at once: so that no name or value comes in pieces."""
 
+    def __init__(self) -> None:
+        super().__init__(is_bodiless=True)
+        self.names: list[str] = []
+        self.values: list[str] = []
 
-def _more(receive: Receive) -> bytes:
-    part = receive()
-    if not part:
-        raise ClosedError
-    return part
+    def _on_header_field(self, part: str) -> None:
+        if not self.status:
+            self.names.append(part.lower())
 
+    def _on_header_value(self, part: str) -> None:
+        if not self.status:
+            self.values.append(part.strip())
 
-def _status(head: bytes) -> int:
-    if not head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or not head[9:12].isdigit() or head[9:10] == b"0":
-        raise ProtocolError("the answer does not begin with an HTTP/1.1 status")
-    return int(head[9:12])
-
-
-def _read_body(receive: Receive, method: str, status: int, head: bytes, rest: bytes) -> tuple[bytes, bool]:
-    connection = (header(head, b"connection") or b"").lower()
-    is_kept = b"close" not in connection and (head[7:8] == b"1" or b"keep-alive" in connection)
-    if method == "HEAD" or status in BODILESS:
-        return b"", is_kept and not rest
-    coding = header(head, b"transfer-encoding")
-    if coding is not None:
-        if coding.lower() != b"chunked":
-            raise ProtocolError("the answer has an unknown transfer coding")
-        body, left = _chunked(receive, rest)
-        return body, is_kept and not left
-    length = header(head, b"content-length")
-    if length is None:
-        return _until_closed(receive, rest), False
-    if not length.isdigit() or len(length) > 18:
-        raise ProtocolError("the answer's Content-Length is no number")
-    return _sized(receive, rest, int(length), is_kept=is_kept)
-
-
-def _sized(receive: Receive, rest: bytes, length: int, *, is_kept: bool) -> tuple[bytes, bool]:
-    if len(rest) >= length:
-        return rest[:length], is_kept and len(rest) == length
-    if length > MOST_BODY_BYTES:
-        raise TooLargeError
-    parts, got = [rest], len(rest)
-    while got < length:
-        parts.append(_more(receive))
-        got += len(parts[-1])
-    body = b"".join(parts)
-    return body[:length], is_kept and got == length
-
-
-def _until_closed(receive: Receive, rest: bytes) -> bytes:
-    parts, got = [rest], len(rest)
-    while part := receive():
-        parts.append(part)
-        got += len(part)
-        if got > MOST_BODY_BYTES:
-            raise TooLargeError
-    return b"".join(parts)
-
-
-def _chunked(receive: Receive, buffer: bytes) -> tuple[bytes, bytes]:
-    """The chunks' bytes, and what came after the last one."""
-    parts: list[bytes] = []
-    total = 0
-    while True:
-        line, buffer = _line(receive, buffer)
-        try:
-            size = int(line.partition(b";")[0].strip(), 16)
-        except ValueError:
-            raise ProtocolError("a chunk's size is no number") from None
-        total += size
-        if size < 0 or total > MOST_BODY_BYTES:
-            raise TooLargeError
-        if size == 0:
-            break
-        have = [buffer]
-        got = len(buffer)
-        while got < size + 2:
-            have.append(_more(receive))
-            got += len(have[-1])
-        buffer = b"".join(have)
-        parts.append(buffer[:size])
-        if buffer[size : size + 2] != b"\r\n":
-            raise ProtocolError("a chunk is longer than it says")
-        buffer = buffer[size + 2 :]
-    while True:
-        trailer, buffer = _line(receive, buffer)
-        if not trailer:
-            return b"".join(parts), buffer
-
-
-def _line(receive: Receive, buffer: bytes) -> tuple[bytes, bytes]:
-    while (end := buffer.find(b"\r\n")) < 0:
-        if len(buffer) > MOST_HEAD_BYTES:
-            raise ProtocolError("a line of the answer's body is too long")
-        buffer += _more(receive)
-    return buffer[:end], buffer[end + 2 :]
+    def _on_message_begin(self) -> None:
+        if not self.status:  # what came before was interim
+            self.names.clear()
+            self.values.clear()

@@ -24,10 +24,9 @@ from loadtests.attack import Attack
 from loadtests.folder import write_whole
 from loadtests.prepared import prepare
 from loadtests.processes import Processes, Seats, workers_of
-from loadtests.rundir import CANCEL, PLAN, asked_to_stop, read_plan
+from loadtests.rundir import CANCEL, PLAN, SETUP, TEARDOWN, asked_to_stop, read_plan
 from loadtests.seats import free_port
 from loadtests.state import Ending, RunState
-from loadtests.steps import SETUP, TEARDOWN
 from loadtests.target_lock import locked
 from warehouse.errors import ConfigurationError, InvalidInputError, PerfhouseError
 from warehouse.loads import refuse_unreachable

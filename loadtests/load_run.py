@@ -14,7 +14,7 @@ from loadtests.asker import Asker
 from loadtests.cap import Cap
 from loadtests.prepared import Prepared, prepare
 from loadtests.rundir import read_plan, read_values
-from loadtests.sender import Site
+from loadtests.site import Site
 from loadtests.spool import Spool
 from warehouse.plan import Plan
 

@@ -18,9 +18,9 @@ import psutil
 
 from loadtests.folder import ENDED, write_whole
 from loadtests.guard import Guard
-from loadtests.rundir import STATE, read_plan
+from loadtests.rundir import STATE, TEARDOWN, read_plan
 from loadtests.state import now_us, read_state
-from loadtests.steps import TEARDOWN, perform
+from loadtests.steps import perform
 from warehouse.errors import PerfhouseError
 
 OTHERS_S = 5.0

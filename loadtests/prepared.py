@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from loadtests.filling import Filler, Values
-from loadtests.http1 import request_bytes
-from loadtests.sender import Site
+from loadtests.site import Site
 from warehouse.errors import ConfigurationError
 from warehouse.fields import Secret
 from warehouse.plan import Plan, PlanRequest
@@ -74,6 +73,16 @@ def prepare(plan: Plan) -> tuple[Site, dict[int, Prepared]]:
     if problems:
         raise ConfigurationError(sorted(set(problems)))
     return site, prepared
+
+
+def request_bytes(method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
+    """A request, with its Content-Length. Raises ValueError on control characters."""
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+    if body or method in ("POST", "PUT", "PATCH"):
+        lines.append(f"Content-Length: {len(body)}")
+    if any(not line.isprintable() for line in lines):
+        raise ValueError("expected headers and a path without control characters")
+    return "\r\n".join(lines).encode("utf-8") + b"\r\n\r\n" + body
 
 
 def _headers(request: PlanRequest, site: Site, plan: Plan) -> dict[str, str]:

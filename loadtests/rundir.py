@@ -17,6 +17,9 @@ CANCEL = "cancel"
 STOP = "stop"
 """While it exists the launcher is ending the run; its text says why."""
 
+SETUP, TEARDOWN = "setup", "teardown"
+"""The parts of a plan that `steps` performs."""
+
 RUN_DIR = "PERFHOUSE_RUN_DIR"
 WORKER = "PERFHOUSE_WORKER"
 WORKERS = "PERFHOUSE_WORKERS"

@@ -7,12 +7,11 @@ import socket
 import ssl
 import time
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from loadtests.guard import GuardedError
 from loadtests.http1 import ClosedError, ProtocolError, Receive, TooLargeError, read_response
+from loadtests.site import Site
 from warehouse.model import Outcome
-from warehouse.plan import Plan
 
 READ_BYTES = 16 * 1024
 SHORTEST_S = 0.0005
@@ -44,18 +43,6 @@ class Answer(NamedTuple):
     head: bytes = b""
     body: bytes = b""
     text: str = ""
-
-
-class Site:
-    """Where a plan's requests go: its addresses, and how its TLS is done. One for all users of a process."""
-
-    def __init__(self, plan: Plan) -> None:
-        parts = urlsplit(plan.url)
-        self.prefix = parts.path.rstrip("/")
-        self.host = parts.netloc
-        self.name = parts.hostname or ""
-        self.addresses = plan.addresses
-        self.tls = _tls(plan) if parts.scheme == "https" else None
 
 
 class Sender:
@@ -150,28 +137,20 @@ def _receiver(connection: socket.socket, until: float) -> Receive:
     return receive
 
 
-def _tls(plan: Plan) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=plan.ca_file)
-    if not plan.verify_tls:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 def _failure(error: Exception, deadline_s: float, *, is_connected: bool) -> Answer:
     """The outcome that a failure means, with words that hold no data."""
     if _is_timeout(error):
         what = "no whole answer" if is_connected else "no connection"
         return Answer(Outcome.TIMEOUT, text=f"{what} within {deadline_s:g} s")
     if isinstance(error, OSError):
-        return Answer(*_network_failure(error))
+        return _network_failure(error)
     for kind, outcome, text in ANSWER_FAILURES:
         if isinstance(error, kind):
             return Answer(outcome, text=text or str(error))
     return Answer(Outcome.ERROR, text=type(error).__name__)
 
 
-def _network_failure(error: OSError) -> tuple[Outcome, int, bytes, bytes, str]:
+def _network_failure(error: OSError) -> Answer:
     outcome, text = Outcome.ERROR, error.strerror or type(error).__name__
     if isinstance(error, GuardedError):
         outcome, text = Outcome.REFUSED, str(error)
@@ -183,7 +162,7 @@ def _network_failure(error: OSError) -> tuple[Outcome, int, bytes, bytes, str]:
         outcome = Outcome.RESET
     elif error.errno in AWAY:
         outcome = Outcome.UNREACHABLE
-    return outcome, 0, b"", b"", text
+    return Answer(outcome, text=text)
 
 
 def _is_timeout(error: Exception) -> bool:

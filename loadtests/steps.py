@@ -16,14 +16,12 @@ from loadtests.asker import Asker
 from loadtests.folder import write_whole
 from loadtests.guard import Guard
 from loadtests.prepared import prepare
-from loadtests.rundir import LAUNCHER, VALUES, read_plan, read_values
+from loadtests.rundir import LAUNCHER, SETUP, VALUES, read_plan, read_values
 from loadtests.spool import Spool
 from loadtests.tie import is_orphan
 from warehouse.errors import PerfhouseError
 from warehouse.model import Outcome
 from warehouse.plan import Plan
-
-SETUP, TEARDOWN = "setup", "teardown"
 
 
 def perform(plan: Plan, run_dir: Path, part: str) -> str:

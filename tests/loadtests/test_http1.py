@@ -13,8 +13,8 @@ from loadtests.http1 import (
     TooLargeError,
     header,
     read_response,
-    request_bytes,
 )
+from loadtests.prepared import request_bytes
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (
@@ -27,6 +27,8 @@ ANSWERS = {
     "close": (PLAIN.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n"), b"hello", False),
     "HTTP/1.0": (PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"), b"hello", False),
     "until closed": (b"HTTP/1.1 200 OK\r\n\r\nhello", b"hello", False),
+    "another coding": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello", b"hello", False),
+    "not modified": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b"", True),
     "no content": (b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
     "more than it says": (PLAIN + b"HTTP/1.1 200 OK\r\n", b"hello", False),
 }
@@ -37,10 +39,16 @@ BROKEN = {
     CHUNKED[:-9]: ClosedError,
     b"SSH-2.0-OpenSSH\r\n\r\n": ProtocolError,
     b"HTTP/1.1 OK\r\n\r\n": ProtocolError,
+    b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n": ProtocolError,
+    b"HTTP/1.1 200 OK\r\nX y: 1\r\n\r\n": ProtocolError,
+    b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n": ProtocolError,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello": ProtocolError,
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n": ProtocolError,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n": ProtocolError,
+    b"HTTP/1.1 100 Continue\r\n\r\n" * 3000: ProtocolError,
     b"HTTP/1.1 101 Switching Protocols\r\n\r\n": ProtocolError,
     b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n": ProtocolError,
     b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n": ProtocolError,
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n": ProtocolError,
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n": ProtocolError,
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n": ProtocolError,
     b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000: ProtocolError,
@@ -71,14 +79,29 @@ def test_what_is_no_whole_answer_says_so(answer: bytes, cut: int) -> None:
         read(answer, cut)
 
 
+def test_an_answer_without_end_is_too_large() -> None:
+    parts = iter(lambda: b"1;" + b"x" * 30_000 + b"\r\na\r\n", b"")
+    head = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"]
+    with pytest.raises(TooLargeError):
+        read_response(lambda: head.pop() if head else next(parts), "GET")
+
+
+def test_trailers_without_end_take_no_room() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    assert read(head + b"X: y\r\n" * 10_000 + b"\r\n", 16_384).body == b""
+
+
 def test_head_has_no_body() -> None:
     assert read(PLAIN.removesuffix(b"hello"), 5, "HEAD")[2:] == (b"", True)
 
 
 def test_headers_are_found_whatever_their_case() -> None:
-    head = b"HTTP/1.1 302 Found\r\nLOCATION:  /There \r\n"
-    assert header(head, b"location") == b"/There"
-    assert header(head, b"content-length") is None
+    answer = b"HTTP/1.1 302 Found\r\nLOCATION:  /There \r\nEmpty:\r\nContent-Length: 0\r\n\r\n"
+    for cut in (1, 5, 1000):
+        headers = read(answer, cut).head
+        assert header(headers, "location") == "/There"
+        assert header(headers, "empty") == ""
+        assert header(headers, "retry-after") is None
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nb", "a\0b"])

@@ -98,7 +98,7 @@ OUTCOMES = {
     "/status/503": ({}, "bad_status", "status 503"),
     "/status/404": ({"expect_status": (404,)}, "ok", ""),
     "/drop": ({}, "reset", "the server closed the connection without a whole answer"),
-    "/garbage": ({}, "protocol", "the answer does not begin with an HTTP/1.1 status"),
+    "/garbage": ({}, "protocol", "the answer is not HTTP/1.1: Expected HTTP/, RTSP/ or ICE/"),
     "/delay/1500": ({"deadline_s": 0.3}, "timeout", "no whole answer within 0.3 s"),
     "/health/a": ({"expect_text": "nowhere"}, "assertion", "the expected text is not in the body"),
     "/health/b": ({"expect_json": {"status": "bad"}}, "assertion", "the body is not the expected JSON"),
