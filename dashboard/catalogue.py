@@ -47,6 +47,7 @@ TITLES: Mapping[str, str] = {
     "freshness": "Newest sample of each collector",
     "runs": "Load tests",
     "run": "Load test",
+    "run_spans": "Load tests in the window",
     "run_seconds": "Load test, second by second",
     "run_endpoints": "Load test, per endpoint",
     "run_failures": "Load test, failures",

@@ -20,6 +20,7 @@ from dashboard import (
     query_latency,
     query_patterns,
     query_table,
+    run_spans,
 )
 from dashboard import format as fmt
 from dashboard.controls import Scene
@@ -92,7 +93,7 @@ def show(
         return
     left, right = st.columns(2)
     with left.container(border=True, height="stretch"):
-        _load(scene, load, found)
+        _load(scene, answers, load, found)
     with right.container(border=True, height="stretch"):
         _p95(scene, answers, engine, target)
     with st.container(border=True):
@@ -121,12 +122,15 @@ def _no_statistics(answers: page.Answers) -> None:
             st.markdown("What stands above about its statements tells why; other numbers are below.")
 
 
-def _load(scene: Scene, load: pl.DataFrame | None, found: list[tuple[datetime, str]]) -> None:
+def _load(
+    scene: Scene, answers: page.Answers, load: pl.DataFrame | None, found: list[tuple[datetime, str]]
+) -> None:
     st.header("Queries running, by class", anchor=False)
     if load is None:
         return
     drawn = query_charts.load(scene.stage, load)
     database_charts.mark(drawn, scene.stage, found)
+    run_spans.shaded(scene, drawn, answers)
     controls.chart(scene, drawn, "query_load", "Queries running on average, by class, over time")
     panels.note(f"How many ran at the same time on average. {_told(scene, found)}")
 
@@ -152,6 +156,7 @@ def _p95(scene: Scene, answers: page.Answers, engine: str, target: str) -> None:
             panels.note("No call of a query was counted in this window.")
         else:
             drawn = query_charts.bracket(scene.stage, known, objective)
+            run_spans.shaded(scene, drawn, answers)
             controls.chart(scene, drawn, "query_p95", "Between what the query time p95 lay over time")
             panels.note(
                 f"The truth lies in the band; dashed: the objective, {fmt.duration_ms(objective)}. "

@@ -5,7 +5,17 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from dashboard import choices, controls, data, host_parts, page, panels, processes, resource_charts
+from dashboard import (
+    choices,
+    controls,
+    data,
+    host_parts,
+    page,
+    panels,
+    processes,
+    resource_charts,
+    run_spans,
+)
 from dashboard import format as fmt
 from dashboard.axes import gaps_of
 from dashboard.controls import Scene
@@ -47,6 +57,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "now": question("host_now", window, host=named),
         "top": question("top_processes", window, host=named),
         "gaps": question("gaps", window),
+        "run_spans": run_spans.asked(scene),
     }
 
 
@@ -69,16 +80,18 @@ def body(scene: Scene, answers: page.Answers) -> None:
     if now is not None:
         host_parts.summary(host, now)
     if trend is not None and now is not None:
+        run_spans.links(scene, answers)
         gaps = gaps_of(page.frame(answers["gaps"]), [f"host {host}"])
         with st.grid(2, min_column_width=320, gap="small"):
             for title, metrics, banded in PANELS:
                 with st.container(border=True, height="stretch"):
-                    resource(scene, gaps, trend, now, title, metrics, banded)
+                    resource(scene, answers, gaps, trend, now, title, metrics, banded)
     processes.show(answers["top"], now, host)
 
 
 def resource(
     scene: Scene,
+    answers: page.Answers,
     gaps: pl.DataFrame | None,
     trend: pl.DataFrame,
     now: pl.DataFrame,
@@ -107,6 +120,7 @@ def resource(
     drawn = resource_charts.resource(
         scene.stage, rows, band=band, spikes_of=banded if spikes else "", gaps=gaps
     )
+    run_spans.shaded(scene, drawn, answers)
     controls.chart(scene, drawn, f"host_{metrics[0]}", f"{title} over time")
     hidden = rows["object"].n_unique() - resource_charts.MOST_OBJECTS
     if hidden > 0:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, choices, controls, data, latency_parts, page, panels
+from dashboard import charts, choices, controls, data, latency_parts, page, panels, run_spans
 from dashboard import format as fmt
 from dashboard.axes import gaps_of
 from dashboard.controls import Scene
@@ -29,6 +29,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "phases": question("phase_breakdown", window, buckets=scene.buckets, **chosen),
         "heatmap": question("latency_heatmap", window, buckets=min(HEATMAP_BUCKETS, scene.buckets), **chosen),
         "gaps": question("gaps", window),
+        "run_spans": run_spans.asked(scene, chosen["target"]),
     }
     if before is not None:
         asked["pooled_before"] = question("latency_summary", before, merged=True, **chosen)
@@ -56,12 +57,13 @@ def body(scene: Scene, answers: page.Answers) -> None:
         before = latency_parts.first(answers.get("pooled_before"))
         panels.cards(latency_parts.cards(current, before, merged, compare=scene.previous is not None))
         over_time(scene, answers, merged, percentile)
+        run_spans.links(scene, answers)
     if current is not None:
         left, right = st.columns(2)
         with left.container(border=True, height="stretch"):
-            errors(scene, answers["errors"])
+            errors(scene, answers)
         with right.container(border=True, height="stretch"):
-            phases(scene, answers["phases"])
+            phases(scene, answers)
         with st.container(border=True):
             heatmap(scene, answers["heatmap"])
         with st.container(border=True):
@@ -76,6 +78,7 @@ def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percent
         with st.container(border=True):
             st.header(f"Probes p{percentile} per endpoint", anchor=False)
             drawn = charts.latency_by_endpoint(scene.stage, trends, percentile, gaps)
+            run_spans.shaded(scene, drawn, answers, labelled=True)
             controls.chart(
                 scene, drawn, f"by_endpoint_p{percentile}", f"p{percentile} of each chosen endpoint over time"
             )
@@ -91,14 +94,15 @@ def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percent
         st.header("Probes of the chosen endpoints, pooled", anchor=False)
         before = page.frame(answers.get("merged_before"))
         drawn = charts.latency(scene.stage, merged, before, gaps)
+        run_spans.shaded(scene, drawn, answers, labelled=True)
         controls.chart(scene, drawn, "pooled", "p50, p95, p99 and maximum of the pooled probes over time")
         panels.note(f"Percentiles of all attempts together, never means of percentiles. {charts.few(merged)}")
 
 
-def errors(scene: Scene, answer: data.Answer) -> None:
+def errors(scene: Scene, answers: page.Answers) -> None:
     """Failed attempts by class."""
     st.header("Errors by class", anchor=False)
-    rows = panels.rows(answer, "Errors by class")
+    rows = panels.rows(answers["errors"], "Errors by class")
     if rows is None:
         return
     failed = int(rows.filter(pl.col("outcome") != "ok")["attempts"].sum())
@@ -106,20 +110,22 @@ def errors(scene: Scene, answer: data.Answer) -> None:
     if failed == 0:
         st.markdown(f"No errors among {fmt.plural(total, 'attempt')}.")
         return
-    controls.chart(scene, charts.errors(scene.stage, rows), "errors", "Failed attempts by class over time")
+    drawn = run_spans.shaded(scene, charts.errors(scene.stage, rows), answers)
+    controls.chart(scene, drawn, "errors", "Failed attempts by class over time")
     panels.note(f"{fmt.count(failed)} of {fmt.plural(total, 'attempt')} failed; count per bar.")
 
 
-def phases(scene: Scene, answer: data.Answer) -> None:
+def phases(scene: Scene, answers: page.Answers) -> None:
     """Where the time goes."""
     st.header("Phases (means)", anchor=False)
-    rows = panels.rows(answer, "Phases")
+    rows = panels.rows(answers["phases"], "Phases")
     if rows is None:
         return
     if rows.is_empty():
         st.markdown("No attempt was answered in this window.")
         return
-    controls.chart(scene, charts.phases(scene.stage, rows), "phases", "Mean time of each phase over time")
+    drawn = run_spans.shaded(scene, charts.phases(scene.stage, rows), answers)
+    controls.chart(scene, drawn, "phases", "Mean time of each phase over time")
     panels.note("Means over answered attempts, because means add up and percentiles do not.")
 
 

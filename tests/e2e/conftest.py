@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
+import polars as pl
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
+from tests.dashboard import load_worlds
 from tests.dashboard.conftest import CONFIG, fill
 from tests.servers.dashboard import running_dashboard
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
@@ -18,6 +21,19 @@ READY = "[data-testid=stApp][data-test-script-state=notRunning][data-test-connec
 # Streamlit, opened below a page's path, looks for its server there before it looks at the root.
 PROBES_OF_STREAMLIT = ("/_stcore/health", "/_stcore/host-config")
 
+PAGES = {
+    "": "Overview",
+    "latency": "API latency",
+    "database": "Database",
+    "hosts": "Hosts",
+    "loadtests": "Load tests",
+    "run": "Load test",
+    "compare": "Compare runs",
+    "collectors": "Collectors",
+    "data": "Data",
+}
+"""Every page by its path, and its title."""
+
 Shown = tuple[str, WarehouseProcess]
 
 
@@ -25,10 +41,12 @@ Shown = tuple[str, WarehouseProcess]
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """Address of a dashboard over plenty of data, and its warehouse."""
     folder = tmp_path_factory.mktemp("e2e")
-    with running_warehouse(folder, CONFIG) as warehouse:
+    with running_warehouse(folder, CONFIG + load_worlds.CONFIG) as warehouse:
         with warehouse.client("collect") as client:
             fill("plenty", client)
             fill("hostile", client)
+        with warehouse.client("cli") as asks, warehouse.client("agent") as agent:
+            load_worlds.full(asks, agent)
         with running_dashboard(warehouse.settings, folder / "dashboard.log") as url:
             yield url, warehouse
 
@@ -77,6 +95,17 @@ def open_tab(browser: Browser) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert not wrong
+
+
+def place(shown: Shown, path: str, **address: str) -> str:
+    """The address of a page: that of a run names one, that of a comparison a run and its baseline."""
+    if path in ("run", "compare"):
+        with shown[1].client("cli") as client:
+            runs = client.ask("runs", preset=["judged"], verdict=["pass"]).filter(pl.col("note") != "")
+            base = client.ask("runs", baseline=True)
+        one = {"run": runs["run_id"][0]}
+        address |= one if path == "run" else {"a": base["run_id"][0], "b": runs["run_id"][0]}
+    return f"{shown[0]}/{path}?{urlencode(address)}"
 
 
 def settle(page: Page) -> None:

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Download, Page, expect
 
 from dashboard.window import absolute
-from tests.e2e.conftest import Shown, log_of, settle
-from tests.e2e.test_main_paths import PAGES, Tab
+from tests.e2e.conftest import PAGES, Shown, log_of, place, settle
+from tests.e2e.test_main_paths import Tab
 from tests.servers.dashboard import running_dashboard
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
 from tests.warehouse.filling import fill_attempts
@@ -102,7 +102,7 @@ def test_a_ticket_in_the_page_cannot_be_used_again(shown: Shown, open_tab: Tab) 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_menu_and_progress_fit_a_phone(shown: Shown, open_tab: Tab, mode: str) -> None:
     for path in PAGES:
-        page = open_tab(f"{shown[0]}/{path}?range=1h", width=390, mode=mode)
+        page = open_tab(place(shown, path, range="1h"), width=390, mode=mode)
         if path != "data":
             page.get_by_role("button", name="Export").click()
             expect(page.get_by_role("button", name="CSV", exact=True)).to_be_in_viewport()

@@ -9,22 +9,15 @@ from urllib.parse import parse_qs, urlsplit
 from playwright.sync_api import Page, expect
 
 from dashboard import format as fmt
+from dashboard.window import absolute
 from tests.dashboard import worlds
 from tests.dashboard.conftest import CONFIG
-from tests.e2e.conftest import Shown, log_of, settle
+from tests.e2e.conftest import PAGES, Shown, log_of, place, settle
 from tests.servers.dashboard import running_dashboard
 from tests.servers.warehouse import running_warehouse
 from warehouse.model import now
 
 Tab = Callable[..., Page]
-PAGES = {
-    "": "Overview",
-    "latency": "API latency",
-    "database": "Database",
-    "hosts": "Hosts",
-    "collectors": "Collectors",
-    "data": "Data",
-}
 
 
 def address(page: Page) -> dict[str, list[str]]:
@@ -145,24 +138,38 @@ def test_live_moves_by_itself_and_says_so_in_the_address(shown: Shown, open_tab:
 
 
 def test_hostile_names_load_nothing_and_stay_text(shown: Shown, open_tab: Tab) -> None:
-    url, _ = shown
     for path in PAGES:
-        page = open_tab(f"{url}/{path}?range=15m")
+        page = open_tab(place(shown, path, range="15m"))
         assert page.locator("img[src*='192.0.2']").count() == 0
         assert page.locator("a[href*='192.0.2']").count() == 0
         page.close()
 
 
 def test_nothing_scrolls_sideways_on_a_phone(shown: Shown, open_tab: Tab) -> None:
-    url, _ = shown
     for path, title in PAGES.items():
-        page = open_tab(f"{url}/{path}?range=1h&prev=1", width=390)
-        expect(page.get_by_role("heading", name=title)).to_be_visible()
+        page = open_tab(place(shown, path, range="1h", prev="1"), width=390)
+        expect(page.get_by_role("heading", name=title, exact=True).first).to_be_visible()
         widths = page.evaluate(
             "() => [...document.querySelectorAll('html, body, [data-testid=stMain]')].map(e => e.scrollWidth)"
         )
         assert max(widths) <= 390, path
         page.close()
+
+
+def test_a_load_test_is_a_band_that_leads_to_its_run(shown: Shown, open_tab: Tab) -> None:
+    url, warehouse = shown
+    with warehouse.client("cli") as client:
+        run = client.ask("runs", preset=["strict"]).row(0, named=True)
+    window = absolute(run["started_at"] - timedelta(minutes=1), run["ended_at"] + timedelta(minutes=1))
+    page = open_tab(f"{url}/latency?range={window}")
+    page.locator("[class*=st-key-pooled] .nsewdrag").first.hover()
+    said = page.locator("[class*=st-key-pooled] .hoverlayer")
+    expect(said).to_contain_text("load test: strict on shop, fail")
+    expect(page.get_by_role("link", name="strict on shop, fail")).to_be_visible()
+    page.locator("[class*=st-key-pooled] .annotation a").first.click()
+    page.wait_for_url(re.compile(rf"/run\?run={run['run_id']}"))
+    settle(page)
+    expect(page.get_by_text("strict on shop").first).to_be_visible()
 
 
 def test_the_page_tells_that_the_warehouse_is_away_and_recovers(tmp_path: Path, open_tab: Tab) -> None:

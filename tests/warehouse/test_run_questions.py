@@ -76,6 +76,31 @@ def noisy(median_ms: float, n: int = 2200, seed: int = 1) -> list[float]:
     return [float(each) for each in np.round(median_ms * np.exp(random.normal(0, 0.3, n)), 3)]
 
 
+def test_spans_are_those_of_runs_that_sent_load_within_the_window(
+    served: WarehouseProcess, cli: Client
+) -> None:
+    run_id, began = ran(served, [10.0] * 40, seconds=20)
+    waiting = launch(served, "steady")
+
+    def spans(from_s: float, to_s: float, **more: object) -> list[dict[str, object]]:
+        start, end = (began + timedelta(seconds=offset) for offset in (from_s, to_s))
+        rows = cli.ask("run_spans", start=start, end=end, **more).to_dicts()
+        return [row for row in rows if row["run_id"] in (run_id, waiting)]
+
+    assert [row["run_id"] for row in spans(5, 10)] == [run_id]
+    assert [row["run_id"] for row in spans(-60, 0.5, target=["shop"])] == [run_id]
+    assert spans(5, 10, target=["other"]) == []
+    assert spans(-60, -1) == []
+    assert spans(25, 26) == [], "it ended after 20 s"
+    (row,) = spans(-60, 600)
+    assert row["until_at"] - row["began_at"] == timedelta(seconds=20)  # type: ignore[operator]
+    with served.client("agent") as agent:
+        start(agent, waiting)
+        on = next(row for row in spans(0, 600) if row["run_id"] == waiting)
+        assert on["until_at"] is None
+        finish(agent, waiting, now() - timedelta(seconds=5), 2)
+
+
 def test_two_runs_are_compared_per_endpoint_and_measure(served: WarehouseProcess, cli: Client) -> None:
     a, _ = ran(served, noisy(20))
     b, _ = ran(served, noisy(30, seed=2))

@@ -58,6 +58,7 @@ QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
         collectors.freshness,
         runs.runs,
         runs.run,
+        runs.run_spans,
         run_series.run_seconds,
         run_series.run_endpoints,
         run_series.run_failures,

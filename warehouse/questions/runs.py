@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
+from pydantic import Field
 
 from warehouse.questions.asking import (
     IN_WINDOW,
@@ -20,6 +21,7 @@ from warehouse.questions.asking import (
     stored,
 )
 from warehouse.questions.run_parts import COUNTS, LOAD, PERCENTILES, RANKS, OneRun
+from warehouse.run_model import ENDED
 from warehouse.runs import SILENT_S
 
 COLUMNS = """
@@ -194,15 +196,53 @@ def numbers_of(run_id: str) -> Statement:
     )
 
 
+class Spans(Window):
+    """When load tests sent their load; no target named means all."""
+
+    target: Texts = ()
+
+
+def run_spans(asked: Spans) -> Statement:
+    """From when to when load tests sent their load, of those that did within the window.
+
+    `until_at` is missing while a run is on. Of one whose end nobody told it is when it was last heard of.
+    """
+    return Statement(
+        f"""
+        WITH span AS (
+            SELECT run_id, run_no, target, preset, scenario, state, verdict, is_generator_bound, is_partial,
+                coalesce(load_at, started_at) AS began_at,
+                CASE WHEN list_contains($ended, state)
+                    THEN coalesce(load_ended_at, ended_at, heartbeat_at, started_at) END AS until_at
+            FROM run
+            WHERE started_at IS NOT NULL AND {chosen("target", "target")}
+        )
+        SELECT * EXCLUDE (run_no) FROM span
+        WHERE began_at < $end AND coalesce(until_at, now()::TIMESTAMP) >= $start
+        """,
+        asked.values(target=asked.target, ended=tuple(ENDED)),
+        order="began_at, run_id",
+    )
+
+
 def load_agents(_: Nothing) -> Statement:
     """Every load agent that ever looked for work."""
     return Statement("SELECT name, seen_at, version, advertise FROM load_agent", order="name")
 
 
-def audit_log(asked: Window) -> Statement:
+class AuditLog(Window):
+    """Actions of the window; with `limit` only so many of the newest."""
+
+    limit: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
+def audit_log(asked: AuditLog) -> Statement:
     """Who asked for which action on load tests, and whether it was done."""
     return Statement(
-        f"""SELECT ts AS "at", who, via, action, subject, outcome, text FROM audit WHERE {IN_WINDOW}""",
-        asked.values(),
+        f"""
+        SELECT ts AS "at", who, via, action, subject, outcome, text FROM audit WHERE {IN_WINDOW}
+        QUALIFY $limit IS NULL OR row_number() OVER (ORDER BY ts DESC) <= $limit
+        """,
+        asked.values(limit=asked.limit),
         order='"at"',
     )

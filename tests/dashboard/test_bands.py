@@ -1,0 +1,151 @@
+"""Load tests as bands: where they lie, what hovering and the list tell, and that no name is markup."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import bands, theme
+from dashboard.axes import Stage, figure
+from dashboard.window import Window
+from tests.dashboard import load_worlds, worlds
+from tests.dashboard.conftest import CONFIG, Open
+from tests.dashboard.load_worlds import Story
+from tests.servers.warehouse import WarehouseProcess, running_warehouse
+
+START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+HOSTILE = "<b>x</b><a href='http://evil.example'>y</a> %{y}"
+RUN = {
+    "run_id": "r20261123120000-abcdef",
+    "target": "shop",
+    "preset": "smoke",
+    "state": "finished",
+    "verdict": "pass",
+    "is_generator_bound": False,
+    "is_partial": False,
+}
+CHARTS = {
+    "": ["overview_latency"],
+    "latency": ["by_endpoint", "pooled", "errors", "phases"],
+    "hosts": ["host_cpu"],
+}
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage(
+        Window(START, START + timedelta(hours=1), "1h"), ZoneInfo("Europe/Berlin"), theme.palette("dark")
+    )
+
+
+def runs(*told: dict[str, Any]) -> pl.DataFrame:
+    """An answer to `run_spans`."""
+    instant = pl.Datetime("ms", "UTC")
+    return pl.DataFrame(
+        [RUN | each for each in told], schema_overrides={"began_at": instant, "until_at": instant}
+    )
+
+
+def at(minutes: float) -> datetime:
+    return START + timedelta(minutes=minutes)
+
+
+def test_a_run_is_a_band_from_its_begin_to_its_end_in_the_readers_time(stage: Stage) -> None:
+    drawn = figure(stage)
+    bands.shade(drawn, stage, runs({"began_at": at(10), "until_at": at(20)}), labelled=True)
+    (band,) = drawn.layout.shapes
+    assert (band.x0, band.x1) == (stage.local(at(10)), stage.local(at(20)))
+    (touched,) = drawn.data
+    assert touched.x[0] == np.datetime64("2026-11-23T13:10:00")
+    assert touched.x[-1] == np.datetime64("2026-11-23T13:20:00")
+    assert set(touched.customdata) == {"smoke on shop, pass"}
+    (label,) = drawn.layout.annotations
+    assert label.text == '<a href="run?run=r20261123120000-abcdef" target="_self">smoke</a>'
+
+
+def test_a_run_that_is_on_or_reaches_beyond_is_cut_to_the_window(stage: Stage) -> None:
+    drawn = figure(stage)
+    bands.shade(
+        drawn,
+        stage,
+        runs(
+            {"began_at": at(-30), "until_at": at(5)},
+            {"began_at": at(50), "until_at": None, "state": "running", "verdict": ""},
+        ),
+    )
+    first, second = drawn.layout.shapes
+    assert (first.x0, first.x1) == (stage.local(START), stage.local(at(5)))
+    assert second.x1 == stage.local(at(60))
+    assert drawn.data[1].customdata[0] == "smoke on shop, running"
+    assert not drawn.layout.annotations
+
+
+def test_a_narrow_band_has_no_label_and_an_empty_answer_no_band(stage: Stage) -> None:
+    drawn = figure(stage)
+    bands.shade(drawn, stage, runs({"began_at": at(10), "until_at": at(10.1)}), labelled=True)
+    assert len(drawn.layout.shapes) == 1
+    assert not drawn.layout.annotations
+    for none in (None, runs({"began_at": at(1), "until_at": at(2)}).clear()):
+        drawn = figure(stage)
+        bands.shade(drawn, stage, none, labelled=True)
+        assert not drawn.layout.shapes
+
+
+def test_a_hostile_preset_is_no_markup(stage: Stage) -> None:
+    drawn = figure(stage)
+    hostile = runs({"began_at": at(10), "until_at": at(30), "preset": HOSTILE, "target": HOSTILE})
+    bands.shade(drawn, stage, hostile, labelled=True)
+    said = drawn.layout.annotations[0].text + drawn.data[0].customdata[0]
+    assert "<b>" not in said
+    assert "<a href='" not in said
+    assert "%{y" not in said
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WarehouseProcess, str]]:
+    """Probes and host samples of the last hours, a load test half an hour ago, and one that is on."""
+    with running_warehouse(tmp_path_factory.mktemp("loaded"), CONFIG + load_worlds.CONFIG) as served:
+        with served.client("collect") as client:
+            worlds.plenty(client)
+        with served.client("cli") as asks, served.client("agent") as agent:
+            story = Story(asks, agent)
+            ended = story.whole(1800)
+            story.started(10, "strict")
+        yield served, ended
+
+
+def charts(app: AppTest) -> dict[str, dict[str, Any]]:
+    return {str(each.proto.id): json.loads(each.proto.spec) for each in app.get("plotly_chart")}
+
+
+@pytest.mark.parametrize("page", sorted(CHARTS))
+def test_runs_are_bands_on_every_chart_and_links_beside_them(
+    loaded: tuple[WarehouseProcess, str], open_page: Open, page: str
+) -> None:
+    served, ended = loaded
+    app = open_page(served, page or "overview", range="1h")
+    assert not app.exception
+    drawn = charts(app)
+    for name in CHARTS[page]:
+        spec = next(spec for key, spec in drawn.items() if name in key)
+        told = [trace["customdata"] for trace in spec["data"] if trace.get("name") == "load test"]
+        assert len(told) == 2, name
+    links = {link.proto.page_link.label if hasattr(link.proto, "page_link") else link.proto.label: link.proto
+             for link in app.get("page_link")}  # fmt: skip
+    named = [proto for label, proto in links.items() if "judged" in label.replace("\\", "")]
+    assert [ended in str(proto) for proto in named] == [True]
+    assert any("running" in label for label in links)
+
+
+def test_runs_of_other_targets_are_no_bands_of_the_chosen_one(
+    loaded: tuple[WarehouseProcess, str], open_page: Open
+) -> None:
+    served, _ = loaded
+    app = open_page(served, "latency", range="1h", target="elsewhere")
+    assert not [label for label in (link.proto.label for link in app.get("page_link")) if "judged" in label]
