@@ -80,7 +80,12 @@ class Agent:
         self.roster = Roster(settings.runs_dir, launcher)
         self._delivery = Delivery(self.roster, door, settings.agent_name)
         self._claims = Claims(settings, door, self.roster, self._delivery)
-        self._schedule = Schedule(settings.schedule, self.request, since=_unwatched_since(lock, settings))
+        self._schedule = Schedule(
+            settings.schedule,
+            self.request,
+            since=_unwatched_since(lock, settings),
+            tell_missed=self.tell_missed,
+        )
         self._stopping = threading.Event()
         self._quitting = threading.Event()
 
@@ -145,6 +150,11 @@ class Agent:
     def request(self, entry: ScheduleSettings) -> Any:
         """Request a run that is due. Raises PerfhouseError."""
         return self._door.request_run(entry.target, entry.preset, entry.scenario, via="schedule")
+
+    def tell_missed(self, entry: ScheduleSettings, due: datetime, why: str) -> Any:
+        """Have it noted that a run was missed. Raises PerfhouseError."""
+        due_at_us = int(due.timestamp() * 1_000_000)
+        return self._door.tell_missed(entry.name, entry.target, entry.preset, due_at_us=due_at_us, why=why)
 
     def _loop(self, name: str, work: Callable[[], bool], every_s: float, ends: threading.Event) -> None:
         """Do `work` again and again: at once when there is more, less often while the warehouse is away."""

@@ -32,6 +32,10 @@ class Door(Protocol):
         """Store a piece of a spool's lines; the same piece again changes nothing."""
         ...
 
+    def tell_missed(self, schedule: str, target: str, preset: str, *, due_at_us: int, why: str) -> Any:
+        """Have it noted that a scheduled run was missed; told again it changes nothing."""
+        ...
+
     def request_run(self, target: str, preset: str, scenario: str | None = None, *, via: Via) -> Any:
         """Request a run."""
         ...

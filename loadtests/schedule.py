@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from apscheduler.triggers.cron import CronTrigger
 
-from warehouse.errors import ConfigurationError, PerfhouseError
+from warehouse.errors import ConfigurationError, PerfhouseError, RefusedError
 from warehouse.settings import ScheduleSettings
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,12 @@ NUMBERED = re.compile(r"(?P<first>\*|\d+)(?:-(?P<last>\d+))?(?:/(?P<step>\d+))?"
 
 Request = Callable[[ScheduleSettings], Any]
 """Makes the run request. Raises PerfhouseError when it was not made."""
+
+TellMissed = Callable[[ScheduleSettings, datetime, str], Any]
+"""Says which run was due when and was not requested, and why. Raises PerfhouseError."""
+
+MOST_UNTOLD = 100
+"""Missed runs that wait to be told; the oldest are dropped."""
 
 
 class Trigger(Protocol):
@@ -45,11 +52,14 @@ class Schedule:
         request: Request,
         *,
         since: datetime,
+        tell_missed: TellMissed | None = None,
         trigger: Callable[[ScheduleSettings], Trigger] | None = None,
     ) -> None:
         """Nobody looked after the schedules since `since`. Raises ConfigurationError for a wrong cron."""
         make = trigger or cron_trigger
         self._request = request
+        self._tell_missed = tell_missed
+        self._untold: deque[tuple[ScheduleSettings, datetime, str]] = deque(maxlen=MOST_UNTOLD)
         self._entries = [(entry, make(entry)) for entry in entries]
         self._next = {entry.name: made.get_next_fire_time(None, since) for entry, made in self._entries}
 
@@ -58,7 +68,10 @@ class Schedule:
         return self._next[name]
 
     def tick(self, at: datetime) -> None:
-        """Request what is due at `at`; tell what is missed."""
+        """Request what is due at `at`; tell what was missed.
+
+        Raises PerfhouseError where that cannot be told now: it is tried again at the next tick.
+        """
         for entry, trigger in self._entries:
             due = self._next[entry.name]
             if due is None or due > at:
@@ -71,8 +84,10 @@ class Schedule:
                     due.isoformat(),
                     at.isoformat(),
                 )
+                self._untold.append((entry, due, f"no load agent looked until {at:%Y-%m-%d %H:%M:%S} UTC"))
             else:
                 self._make(entry, due)
+        self._tell()
 
     def _make(self, entry: ScheduleSettings, due: datetime) -> None:
         try:
@@ -81,8 +96,18 @@ class Schedule:
             log.warning(
                 "schedule %s was due at %s and made no run: %s", entry.name, due.isoformat(), error.message
             )
+            if not isinstance(error, RefusedError):  # what the warehouse refused is in its audit log
+                self._untold.append((entry, due, f"it could not be requested: {error.message}"))
         else:
             log.info("schedule %s requested %s at %s", entry.name, entry.preset, entry.target)
+
+    def _tell(self) -> None:
+        while self._untold and self._tell_missed is not None:
+            try:
+                self._tell_missed(*self._untold[0])
+            except RefusedError as error:
+                log.warning("the warehouse would not hear of a missed run: %s", error.message)
+            self._untold.popleft()
 
 
 def refuse_wrong_crons(entries: Iterable[ScheduleSettings]) -> None:

@@ -8,11 +8,11 @@ from anyio import to_thread
 from duckdb import DuckDBPyConnection
 from fastapi import APIRouter, Depends, Header, Path, Request
 
-from warehouse import run_orders
+from warehouse import audit, run_orders
 from warehouse.bodies import read_body
 from warehouse.declared import refusals
 from warehouse.model import now
-from warehouse.run_model import RUN_ID, Claim, Orders, Report, RowsReceipt, RunAnswer
+from warehouse.run_model import RUN_ID, Claim, Missed, Noted, Orders, Report, RowsReceipt, RunAnswer
 from warehouse.run_rows import (
     events_ack,
     piece,
@@ -41,7 +41,7 @@ Worker = Annotated[int, Header(alias="X-Worker", ge=0, le=65535)]
 
 
 def agent_routes(warehouse: Warehouse, may_load: Callable[..., Token]) -> APIRouter:
-    """`/agent/claim`, and `/runs/ID/report`, `/rows` and `/events`."""
+    """`/agent/claim` and `/agent/missed`, `/runs/ID/report`, `/rows` and `/events`."""
     router = APIRouter(dependencies=[Depends(may_load)], responses=refusals(400, 401, 403, 422, 503))
     most_bytes = warehouse.settings.warehouse.max_body_mb * 1_000_000
 
@@ -54,6 +54,16 @@ def agent_routes(warehouse: Warehouse, may_load: Callable[..., Token]) -> APIRou
                 return warehouse.agents.claim(connection, asked)
 
         return warehouse.writer.submit(work).result()
+
+    @router.post("/agent/missed")
+    def missed(told: Missed) -> Noted:
+        """Note in the audit log that a scheduled run was missed; told again it changes nothing."""
+
+        def work(connection: DuckDBPyConnection) -> bool:
+            with transaction(connection):
+                return audit.note_missed(connection, told)
+
+        return Noted(is_new=warehouse.writer.submit(work).result())
 
     @router.post("/runs/{run_id}/report", responses=refusals(404, 409))
     def report(run_id: RunId, told: Report) -> RunAnswer:

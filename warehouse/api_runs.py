@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Path
 
 from warehouse import audit, runs
 from warehouse.access import Asker, asker, refuse_stranger
+from warehouse.audited import audited_route
 from warehouse.declared import refusals
 from warehouse.errors import InvalidInputError, NotAllowedError, RefusedError
 from warehouse.plan import make_plan
@@ -30,7 +31,10 @@ def run_routes(
     warehouse: Warehouse, may_launch: Callable[..., Token], may_act: Callable[..., Token]
 ) -> APIRouter:
     """`/runs`: request, cancel, pin, note, delete. Every one of them is in the audit log."""
-    router = APIRouter(responses=refusals(400, 401, 403, 422, 503))
+    router = APIRouter(
+        responses=refusals(400, 401, 403, 422, 503),
+        route_class=audited_route(warehouse.refusals, warehouse.keyring),
+    )
 
     def acting(
         token: Annotated[Token, Depends(may_act)], x_person: Person = None, x_local: Local = None
@@ -114,4 +118,5 @@ def _audited(
     except (RefusedError, NotAllowedError, InvalidInputError) as error:
         refused = (asks.name, via or asks.token.name, action, subject, audit.REFUSED, str(error))
         warehouse.writer.submit(lambda connection: audit.note(connection, *refused)).result()
+        error.is_audited = True
         raise

@@ -78,6 +78,8 @@ class RefusedError(PerfhouseError):
 
     title = "The warehouse refused"
     exit_code = 65
+    is_audited = False
+    """Whether the audit log tells of it already."""
 
     def __init__(self, message: str, hint: str = "", *, status: int = 400, field: str = "") -> None:
         super().__init__(message, hint)

@@ -80,6 +80,13 @@ class RunCalls:
         asked = {"agent": agent, "version": version, "advertise": advertise, "busy": list(busy)}
         return _told(self._request("POST", "/api/v1/agent/claim", json=asked))
 
+    def tell_missed(
+        self: _Requests, schedule: str, target: str, preset: str, *, due_at_us: int, why: str
+    ) -> dict[str, Any]:
+        """Have it in the audit log that a scheduled run was missed; told again it changes nothing."""
+        told = {"schedule": schedule, "target": target, "preset": preset, "due_at_us": due_at_us, "why": why}
+        return _told(self._request("POST", "/api/v1/agent/missed", json=told))
+
     def report_run(self: _Requests, run_id: str, *, agent: str, state: str, **told: Any) -> dict[str, Any]:
         """Tell how a run does: the fields of `run_model.Report`."""
         report = {"agent": agent, "state": state, **told}

@@ -91,6 +91,22 @@ class Report(Said):
     complete: bool = False
 
 
+class Missed(Said):
+    """A scheduled run that was due and was not requested, and why."""
+
+    schedule: Name
+    target: Name
+    preset: Name
+    due_at_us: InstantUs
+    why: Prose
+
+
+class Noted(BaseModel):
+    """Whether something was new."""
+
+    is_new: bool
+
+
 class RunAnswer(BaseModel):
     """A run as it stands now."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
 
-from warehouse import export, retention, tokens
+from warehouse import audit, export, retention, tokens
 from warehouse.clock import Clock
-from warehouse.errors import StorageError
+from warehouse.errors import BusyError, StorageError
 from warehouse.exchange import exchange
 from warehouse.exports import Exports
 from warehouse.judge import Judge
@@ -17,6 +18,7 @@ from warehouse.keeper import Keeper
 from warehouse.model import JobState, now
 from warehouse.notes import event
 from warehouse.reader import Reader
+from warehouse.refusals import MINUTE_S, Refusals, Refused
 from warehouse.run_orders import Agents
 from warehouse.schedule import Schedule
 from warehouse.settings import Settings
@@ -52,12 +54,14 @@ class Warehouse:
         )
         self.exports = Exports()
         self.agents = Agents()
+        self.refusals = Refusals(self._audit_refusal)
         self.judge = Judge(self.store, self.writer)
         self.clock = Clock(settings.data_dir / "warehouse.clock")
         self._held = False
         self._schedule = Schedule(self._look_at_clock)
         self._schedule.every(RETENTION_EVERY_S, self.expire)
         self._schedule.every(JUDGE_EVERY_S, self.judge.judge_due)
+        self._schedule.every(MINUTE_S, self.refusals.flush)
         self._preload = threading.Timer(PRELOAD_AFTER_S, export.preload)
         self._preload.daemon = True
 
@@ -85,6 +89,16 @@ class Warehouse:
             log.warning("nothing was deleted: %s", error)
             return {}
 
+    def _audit_refusal(self, refused: Refused) -> None:
+        """Have a row written; nobody waits for it, since whoever was refused is not worth a wait."""
+        row = (refused.who, refused.via, refused.action, refused.subject, audit.REFUSED, refused.text)
+        try:
+            written = self.writer.submit(lambda connection: audit.note(connection, *row))
+        except BusyError as error:
+            log.warning("a refusal is missing from the audit log: %s", error)
+            return
+        written.add_done_callback(_log_failure)
+
     def _look_at_clock(self) -> timedelta:
         step = self.clock.look()
         held = bool(self.clock.held_s)
@@ -106,8 +120,15 @@ class Warehouse:
         self._schedule.stop()
         self._preload.cancel()
         self.clock.save()
+        self.refusals.flush(all_of_them=True)
         self.writer.close()
         self.store.close()
+
+
+def _log_failure(written: Future[None]) -> None:
+    error = written.exception()
+    if error is not None:
+        log.warning("a refusal is missing from the audit log: %s", error)
 
 
 def _ensure_local_tokens(settings: Settings) -> None:

@@ -88,7 +88,7 @@ class Keyring:
 
     def check(self, value: str, *scopes: Scope) -> Token:
         """The token that `value` is. Raises NotAllowedError when it is unknown or has none of the scopes."""
-        token = self._tokens().get(_digest(value))
+        token = self.find(value)
         if token is None:
             raise NotAllowedError("the token is not known here", "It may have been revoked.", status=401)
         if not set(scopes) & set(token.scopes):
@@ -97,6 +97,10 @@ class Keyring:
                 f"the token {token.name} may not {wanted}", "Use a token with that scope.", status=403
             )
         return token
+
+    def find(self, value: str) -> Token | None:
+        """The token that `value` is; None when it is unknown."""
+        return self._tokens().get(_digest(value))
 
     def _tokens(self) -> dict[str, Token]:
         with self._lock:

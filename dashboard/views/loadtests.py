@@ -7,7 +7,18 @@ from datetime import timedelta
 import polars as pl
 import streamlit as st
 
-from dashboard import access, data, load_active, load_curve, load_history, load_launch, page, panels
+from dashboard import (
+    access,
+    data,
+    load_active,
+    load_audit,
+    load_curve,
+    load_history,
+    load_launch,
+    page,
+    panels,
+)
+from dashboard.access import Access
 from dashboard.controls import Scene
 from dashboard.data import question
 
@@ -17,11 +28,11 @@ SEEN_S = 15
 
 def questions(scene: Scene) -> dict[str, data.Question]:
     """Everything this page asks."""
-    del scene
     return {
         "runs": load_history.asked(),
         "all_runs": question("runs"),
         "agents": question("load_agents"),
+        "audit": load_audit.asked(scene),
     }
 
 
@@ -35,6 +46,12 @@ def body(scene: Scene, answers: page.Answers) -> None:
         newest = ended.row(0, named=True) if len(ended) else None
         load_active.show(everything, newest, mine)
     load_launch.show(data.configuration(), mine, agents_there(scene, answers["agents"]))
+    _past(scene, answers, everything, mine)
+    load_audit.show(scene, answers["audit"])
+
+
+def _past(scene: Scene, answers: page.Answers, everything: pl.DataFrame | None, mine: Access) -> None:
+    """Every run that was, and load against latency."""
     rows = panels.rows(answers["runs"], "History") if everything is not None else None
     if everything is None or rows is None:
         return

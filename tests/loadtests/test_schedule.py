@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from loadtests.schedule import Schedule, cron_trigger
-from warehouse.errors import ConfigurationError, RefusedError
+from warehouse.errors import ConfigurationError, PerfhouseError, RefusedError, WarehouseAwayError
 from warehouse.settings import ScheduleSettings
 
 HOURLY = ScheduleSettings(name="hourly", cron="0 * * * *", target="shop", preset="smoke")
@@ -111,3 +111,37 @@ def test_a_cron_that_is_none_is_named() -> None:
     wrong = ScheduleSettings(name="odd", cron="61 * * * *", target="shop", preset="smoke")
     with pytest.raises(ConfigurationError, match="schedule odd: cron"):
         Schedule([wrong], Requests(), since=START)
+
+
+def test_a_missed_run_is_told_as_soon_as_somebody_hears_it() -> None:
+    told: list[tuple[str, datetime, str]] = []
+    away = [WarehouseAwayError("away")] * 2
+
+    def tell(entry: ScheduleSettings, due: datetime, why: str) -> None:
+        if away:
+            raise away.pop()
+        told.append((entry.name, due, why))
+
+    schedule = Schedule([HOURLY], Requests(), since=START, tell_missed=tell)
+    for second in (600, 601):
+        with pytest.raises(WarehouseAwayError):
+            schedule.tick(DUE + seconds(second))
+    for second in (602, 603):
+        schedule.tick(DUE + seconds(second))
+    assert told == [("hourly", DUE, "no load agent looked until 2026-11-24 13:10:00 UTC")]
+
+
+@pytest.mark.parametrize(
+    ("error", "amount"), [(WarehouseAwayError("nobody answers"), 1), (RefusedError("busy", status=409), 0)]
+)
+def test_a_run_that_could_not_be_requested_is_missed_unless_the_warehouse_refused_it(
+    error: PerfhouseError, amount: int
+) -> None:
+    told: list[str] = []
+
+    def request(_: ScheduleSettings) -> None:
+        raise error
+
+    schedule = Schedule([HOURLY], request, since=START, tell_missed=lambda *said: told.append(said[2]))
+    schedule.tick(DUE + seconds(1))
+    assert told == ["it could not be requested: nobody answers"] * amount

@@ -44,3 +44,22 @@ def test_a_due_run_is_requested_and_one_at_a_busy_target_is_audited_as_refused(t
             ("schedule", "refused"),
         ]
         assert run["run_id"] in log[-1]["text"]
+
+
+def test_a_missed_run_is_in_the_audit_log_once(tmp_path: Path) -> None:
+    with running_warehouse(tmp_path, CONFIGURATION) as warehouse, warehouse.client("cli") as cli:
+        settings = warehouse.settings
+        with Client.for_process(settings, "agent", retries=0) as client:
+            agent = Agent(settings, client)
+            for _ in range(2):  # an agent that is started again may tell it again
+                schedule = Schedule(
+                    settings.schedule, agent.request, since=BEFORE, tell_missed=agent.tell_missed
+                )
+                schedule.tick(DUE + timedelta(hours=1))
+        assert cli.ask("runs").height == 0
+        end = datetime.now(UTC) + timedelta(minutes=1)
+        (row,) = cli.ask("audit_log", start=end - timedelta(hours=1), end=end).to_dicts()
+    assert (row["who"], row["subject"], row["outcome"]) == ("schedule hourly", "smoke at shop", "missed")
+    assert row["text"] == (
+        "due at 2026-11-24 13:00:00 UTC: no load agent looked until 2026-11-24 14:00:00 UTC"
+    )
