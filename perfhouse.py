@@ -370,6 +370,17 @@ def verify(
 
 
 @app.command()
+def compact(context: typer.Context) -> None:
+    """Give the room of deleted rows back to the disk.
+
+    Copies the warehouse into a new file and proves every row of it. Collecting goes on, pages answer.
+    """
+    from cli.compact import compact as give_back
+
+    narrate(give_back(settings_of(context)))
+
+
+@app.command()
 def simulate(
     folder: Annotated[Path, typer.Argument(help="A new folder to write it to.", metavar="FOLDER")],
     days: Annotated[float, typer.Option(help="How long the history is.", metavar="N")] = 30,

@@ -29,7 +29,8 @@ def test_only_the_store_opens_duckdb() -> None:
 def test_only_the_writers_change_rows() -> None:
     """INSERT, UPDATE and DELETE stand where batches and runs are stored, in retention, migrations, restoring.
 
-    Restoring and simulating fill files of their own that nobody else has open; a scene names queries.
+    Restoring, compacting and simulating fill files of their own that nobody else has open; a scene names
+    queries.
     """
     changing = ("INSERT INTO", "UPDATE ", "DELETE FROM")
     found = set()
@@ -39,7 +40,7 @@ def test_only_the_writers_change_rows() -> None:
             found.add(name)
     storing = {"warehouse/ingest.py", "warehouse/series.py", "warehouse/shapes.py"}
     running = {f"warehouse/{name}.py" for name in ("runs", "run_orders", "run_rows", "audit")}
-    kept = {"warehouse/retention.py", "warehouse/restore.py", "warehouse/schema.py"}
+    kept = {"warehouse/retention.py", "warehouse/restore.py", "warehouse/schema.py", "warehouse/compact.py"}
     made_up = {f"warehouse/simulation/{name}.py" for name in ("build", "runs", "scene")}
     assert found == storing | running | kept | made_up
 

@@ -247,6 +247,24 @@ class Client(RunCalls):
         except httpx.HTTPError as error:
             raise self._away(error) from None
 
+    def compact(self) -> Iterator[dict[str, Any]]:
+        """Let the warehouse give freed room back; the steps of `warehouse.compact`, last `end` or `error`.
+
+        Raises the errors of `ask`; a broken stream raises WarehouseAwayError.
+        """
+        patient = httpx.Timeout(None, connect=2.0)
+        try:
+            with self._http.stream(
+                "POST", "/api/v1/compact", headers=self._authorization(), timeout=patient
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                raise_refusal(answer)
+                for line in answer.iter_lines():
+                    yield json.loads(line)
+        except httpx.HTTPError as error:
+            raise self._away(error) from None
+
     def _request(
         self,
         method: str,

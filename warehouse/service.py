@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
 
-from warehouse import audit, export, retention, tokens
+from warehouse import audit, export, restore, retention, tokens
 from warehouse.clock import Clock
+from warehouse.compact import DRAFT, Compaction, Step
 from warehouse.errors import BusyError, StorageError
 from warehouse.exchange import exchange
 from warehouse.exports import Exports
@@ -45,6 +47,7 @@ class Warehouse:
         self.settings = settings
         self.started_at = now()
         self.store = Store(settings)
+        restore.discard(settings.data_dir / DRAFT)
         _ensure_local_tokens(settings)
         self.keyring = Keyring(settings.token_dir)
         self.keeper = Keeper(self.store)
@@ -58,6 +61,7 @@ class Warehouse:
         self.judge = Judge(self.store, self.writer)
         self.clock = Clock(settings.data_dir / "warehouse.clock")
         self._held = False
+        self._rewriting = threading.Lock()
         self._schedule = Schedule(self._look_at_clock)
         self._schedule.every(RETENTION_EVERY_S, self.expire)
         self._schedule.every(JUDGE_EVERY_S, self.judge.judge_due)
@@ -80,6 +84,8 @@ class Warehouse:
                 "%s; nothing is deleted for %.1f more hours", self.clock.why, self.clock.held_s / 3600
             )
             return {}
+        if not self._rewriting.acquire(blocking=False):
+            return {}
         days = self.settings.retention.raw_days
         try:
             return self.writer.submit(
@@ -88,6 +94,8 @@ class Warehouse:
         except StorageError as error:
             log.warning("nothing was deleted: %s", error)
             return {}
+        finally:
+            self._rewriting.release()
 
     def _audit_refusal(self, refused: Refused) -> None:
         """Have a row written; nobody waits for it, since whoever was refused is not worth a wait."""
@@ -114,6 +122,13 @@ class Warehouse:
     def exchange(self, *, replace: bool) -> Path | None:
         """Make the restored file the warehouse's; where the file it replaces is kept. See `exchange`."""
         return self.writer.apart(lambda: exchange(self.store, self.keeper, replace=replace)).result()
+
+    def compact(self) -> Iterator[Step]:
+        """Give freed room back to the disk; nothing is deleted meanwhile. See `Compaction.steps`."""
+        with self._rewriting:
+            yield from Compaction(
+                self.store, self.keeper, lambda work: self.writer.apart(work).result()
+            ).steps()
 
     def close(self) -> None:
         """Store what waits, then close the file."""
