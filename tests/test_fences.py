@@ -27,7 +27,7 @@ def test_only_the_store_opens_duckdb() -> None:
 
 
 def test_only_the_writers_change_rows() -> None:
-    """INSERT, UPDATE and DELETE stand where batches and runs are stored, in retention, migrations, restoring.
+    """Rows change where batches, runs and cells are stored, in retention, migrations, restoring.
 
     Restoring, compacting and simulating fill files of their own that nobody else has open; a scene names
     queries.
@@ -41,8 +41,9 @@ def test_only_the_writers_change_rows() -> None:
     storing = {"warehouse/ingest.py", "warehouse/series.py", "warehouse/shapes.py"}
     running = {f"warehouse/{name}.py" for name in ("runs", "run_orders", "run_rows", "audit")}
     kept = {"warehouse/retention.py", "warehouse/restore.py", "warehouse/schema.py", "warehouse/compact.py"}
+    celled = {"warehouse/tiers.py", "warehouse/placing.py", "warehouse/rollups.py"}
     made_up = {f"warehouse/simulation/{name}.py" for name in ("build", "runs", "scene")}
-    assert found == storing | running | kept | made_up
+    assert found == storing | running | celled | kept | made_up
 
 
 def test_no_process_binds_every_interface() -> None:

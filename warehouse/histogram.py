@@ -8,7 +8,7 @@ Timeouts lie in no bucket: they are counted by their deadline and rank above eve
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,58 +149,119 @@ class Merged:
         return Counts(owner, place + self.first, self.counts[owner, place]), self.timeouts
 
 
-def merge(packed: Packed, group: Ints, groups: int) -> Merged:
-    """Sum the histograms of each group; `group` is the number of each one's group. Raises ValueError.
+def merge(packed: Packed, group: Ints, groups: int, chosen: Ints | None = None) -> Merged:
+    """Sum the histograms of each group, all or the chosen ones; `group` is the number of each one's group.
 
-    One pass over all counts of all histograms (18,250 of 170 buckets each: 15 ms).
+    One pass over all counts of all histograms (18,250 of 170 buckets each: 15 ms). Raises ValueError for
+    what is no histogram.
     """
-    if len(packed) == 0 or groups == 0:
-        none = np.zeros(0, np.int64)
-        return Merged(0, np.zeros((groups, 1), np.int64), Counts(none, none, none))
-    wide, deadlines, first, length = _headers(packed)
-    held = length > 0
-    low = int(first[held].min()) if held.any() else 0
-    span = int((first + length)[held].max()) - low if held.any() else 1
+    starts, sizes = packed.offsets[:-1], np.diff(packed.offsets)
+    if chosen is not None:
+        starts, sizes, group = starts[chosen], sizes[chosen], group[chosen]
+    heads = _heads(packed.data, starts, sizes)
+    held = heads.length > 0
+    if not held.any():
+        return Merged(0, np.zeros((groups, 1), np.int64), _timeouts(packed.data, heads, group))
+    low = int(heads.first[held].min())
+    span = int((heads.first + heads.length)[held].max()) - low
     counts = np.zeros(groups * span, np.int64)
-    target = group.astype(np.int64) * span + first - low
-    starts = packed.offsets[:-1] + HEADER_BYTES
+    target = group.astype(np.int64) * span + heads.first - low
     for size in (1, 2, 4):
-        chosen = np.nonzero(wide == size)[0]
-        if len(chosen):
-            words = packed.data.view(f"<u{size}")
-            before = np.cumsum(length[chosen]) - length[chosen]
-            index = np.arange(int(length[chosen].sum()))
-            source = np.repeat(starts[chosen] // size - before, length[chosen]) + index
-            into = np.repeat(target[chosen] - before, length[chosen]) + index
+        of_size = np.nonzero((heads.wide == size) & held)[0]
+        if len(of_size):
+            words, length = packed.data.view(f"<u{size}"), heads.length[of_size]
+            before = np.cumsum(length) - length
+            index = np.arange(int(length.sum()))
+            source = np.repeat((starts[of_size] + HEADER_BYTES) // size - before, length) + index
+            into = np.repeat(target[of_size] - before, length) + index
             counts += np.bincount(into, words[source], minlength=len(counts)).astype(np.int64)
-    return Merged(low, counts.reshape(groups, span), _timeouts(packed, deadlines, group, wide, length))
+    return Merged(low, counts.reshape(groups, span), _timeouts(packed.data, heads, group))
 
 
-def _headers(packed: Packed) -> tuple[Ints, Ints, Ints, Ints]:
-    """Bytes to a count, deadlines, first bucket and buckets of each. Raises ValueError for what is none."""
-    starts = packed.offsets[:-1]
-    sizes = np.diff(packed.offsets)
-    if packed.data.size % ALIGNED_BYTES or (starts % ALIGNED_BYTES).any() or (sizes < HEADER_BYTES).any():
+def merged_parts(packed: Packed, group: Ints, groups: int) -> Iterator[tuple[int, Merged]]:
+    """As `merge`, so many groups at a time that memory stays bounded: each with its first group's number."""
+    step = max(1, AT_ONCE // (int(bucket_of(np.array([2**32]))[0]) + 1))
+    if groups <= step:
+        yield 0, merge(packed, group, groups)
+        return
+    order = np.argsort(group, kind="stable")
+    edges = np.searchsorted(group[order], np.arange(0, groups + step, step))
+    for number, first in enumerate(range(0, groups, step)):
+        chosen = order[edges[number] : edges[number + 1]]
+        yield first, merge(packed, group - first, min(step, groups - first), chosen)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The percentiles of LEVELS (rows) of each group (columns), in µs, and which lie above."""
+
+    us: Floats
+    above: Flags
+
+
+def summarise(packed: Packed, group: Ints, groups: int) -> Summary:
+    """The percentiles of each group's histograms, merged."""
+    us = np.full((len(LEVELS), groups), np.nan)
+    above = np.zeros((len(LEVELS), groups), bool)
+    for first, merged in merged_parts(packed, group, groups):
+        place = slice(first, first + len(merged.counts))
+        for row, percent in enumerate(LEVELS):
+            us[row, place], above[row, place] = merged.percentile(percent)
+    return Summary(us, above)
+
+
+def repack(packed: Packed, group: Ints, groups: int) -> Packed:
+    """The histograms of each group merged into one, packed."""
+    parts = []
+    for _, merged in merged_parts(packed, group, groups):
+        parts.append(pack(len(merged.counts), *merged.entries()))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Packed]) -> Packed:
+    """All of them in one row."""
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([0, *(part.data.size for part in parts)])
+    offsets = [part.offsets[:-1] + end for part, end in zip(parts, ends, strict=False)]
+    data = np.concatenate([part.data for part in parts]) if parts else np.zeros(0, np.uint8)
+    return Packed(data, np.concatenate([*offsets, ends[-1:]]).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class _Heads:
+    """Of each histogram: bytes to a count, deadlines, first bucket, buckets, where its deadlines begin."""
+
+    wide: Ints
+    deadlines: Ints
+    first: Ints
+    length: Ints
+    late: Ints
+
+
+def _heads(data: npt.NDArray[np.uint8], starts: Ints, sizes: Ints) -> _Heads:
+    """Raises ValueError for what is no histogram."""
+    if data.size % ALIGNED_BYTES or (starts % ALIGNED_BYTES).any() or (sizes < HEADER_BYTES).any():
         raise ValueError("a packed histogram is cut short")
-    heads = packed.data.view("<u4")[(starts // 4)[:, None] + np.arange(2)].view("<u2").astype(np.int64)
-    wide, deadlines, first, length = heads[:, 0] >> 8, heads[:, 1], heads[:, 2], heads[:, 3]
-    body = HEADER_BYTES + -(-length * wide // ALIGNED_BYTES) * ALIGNED_BYTES
-    if ((heads[:, 0] & 255) != VERSION).any() or not np.isin(wide, (1, 2, 4)).all():
+    words = data.view("<u4")[(starts // 4)[:, None] + np.arange(2)].astype(np.int64)
+    wide, deadlines = words[:, 0] >> 8 & 255, words[:, 0] >> 16
+    first, length = words[:, 1] & 65_535, words[:, 1] >> 16
+    if ((words[:, 0] & 255) != VERSION).any() or not np.isin(wide, (1, 2, 4)).all():
         raise ValueError("a packed histogram is of another version")
+    body = HEADER_BYTES + -(-length * wide // ALIGNED_BYTES) * ALIGNED_BYTES
     if (body + 8 * deadlines != sizes).any():
         raise ValueError("a packed histogram is cut short")
-    return wide, deadlines, first, length
+    return _Heads(wide, deadlines, first, length, starts + body)
 
 
-def _timeouts(packed: Packed, deadlines: Ints, group: Ints, wide: Ints, length: Ints) -> Counts:
+def _timeouts(data: npt.NDArray[np.uint8], heads: _Heads, group: Ints) -> Counts:
     """The timeouts of each group by deadline."""
-    some = np.nonzero(deadlines)[0]
-    body = HEADER_BYTES + -(-length[some] * wide[some] // ALIGNED_BYTES) * ALIGNED_BYTES
-    before = np.cumsum(deadlines[some]) - deadlines[some]
-    nth = np.arange(int(deadlines[some].sum())) - np.repeat(before, deadlines[some])
-    at = np.repeat((packed.offsets[some] + body) // 4, deadlines[some]) + 2 * nth
-    words = packed.data.view("<u4")
-    return tally(np.repeat(group[some], deadlines[some]), words[at], words[at + 1])
+    some = np.nonzero(heads.deadlines)[0]
+    each = heads.deadlines[some]
+    nth = np.arange(int(each.sum())) - np.repeat(np.cumsum(each) - each, each)
+    at = np.repeat(heads.late[some] // 4, each) + 2 * nth
+    words = data.view("<u4")
+    return tally(np.repeat(group[some], each), words[at], words[at + 1])
 
 
 def tally(owner: Ints, key: Ints, count: Ints) -> Counts:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from warehouse import tiers
 from warehouse.checks import Incoming
 from warehouse.model import Receipt, now
 from warehouse.series import ATTEMPT_SERIES, SAMPLE_SERIES, add_series
@@ -111,6 +112,7 @@ def _insert(connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:
             connection.execute(statement, source)
     if incoming.rows("query_stats"):
         insert_stats(connection)
+    tiers.note_late(connection, incoming)
     counts = [incoming.rows(kind) for kind in COUNTED]
     counts.append(sum(incoming.rows(kind) for kind in incoming.tables) - sum(counts))
     connection.execute(

@@ -42,6 +42,11 @@ class Lease:
         self._lock = threading.Lock()
         self.blocks: pa.RecordBatchReader | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the file it was lent from is open still."""
+        return self._connection is not None
+
     @contextmanager
     def busy(self) -> Iterator[DuckDBPyConnection]:
         """The connection, which nobody closes meanwhile. Raises CalledBackError."""

@@ -6,6 +6,9 @@ import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from warehouse import tiers
+from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES
+from warehouse.tiers import ATTEMPT, FINE_DAYS, floor
 from warehouse.transaction import transaction
 
 if TYPE_CHECKING:
@@ -16,8 +19,10 @@ log = logging.getLogger(__name__)
 EXTRA_BATCH_DAYS = 7
 """How much longer a `batch_id` is remembered than its rows, so that a late retry is still known."""
 
+CELL_DAYS = 400
+"""For how long cells of 5 minutes and of an hour are kept unless the configuration says otherwise."""
+
 _AGED = (
-    ("attempt", "ts", 0),
     ("sample", "ts", 0),
     ("gap", "until_ts", 0),
     ("event", "ts", 0),
@@ -38,15 +43,19 @@ _SPARED = {
 """The newest of these rows are the present state: they stay."""
 
 
-def expire(connection: DuckDBPyConnection, at: datetime, raw_days: int) -> dict[str, int]:
+def expire(
+    connection: DuckDBPyConnection, at: datetime, raw_days: int, cell_days: int = CELL_DAYS
+) -> dict[str, int]:
     """Delete rows older than `raw_days` before `at` (UTC, naive); returns how many per table.
 
-    The newest event of each job and state of each database stay: they are the present state. A query's
+    Attempts go only where cells hold them; cells of 5 minutes and hours after `cell_days`, those of days
+    never. The newest event of each job and state of each database stay: they are the present state. A query's
     shape goes with the last of its statistics. Of load tests only the single requests go, those of
     baselines stay. Each day of each table, and each run, is a transaction of its own, so that batches wait
     for none of them long.
     """
-    deleted = {}
+    deleted = {"attempt": _expire_attempts(connection, at - timedelta(days=raw_days))}
+    deleted |= _expire_cells(connection, at, cell_days)
     for table, column, extra_days in (*_AGED, _BATCHES):
         limit = at - timedelta(days=raw_days + extra_days)
         deleted[table] = _expire_table(connection, table, column, limit)
@@ -58,14 +67,47 @@ def expire(connection: DuckDBPyConnection, at: datetime, raw_days: int) -> dict[
     return deleted
 
 
+def _expire_attempts(connection: DuckDBPyConnection, limit: datetime) -> int:
+    """Delete attempts of sealed hours that are not dirty, and tell from when on they are all there."""
+    sealed = tiers.read(connection, ATTEMPT).sealed_until
+    days = tiers.read(connection, f"{ATTEMPT}_1d").sealed_until
+    oldest = connection.execute("SELECT min(ts) FROM attempt").fetchall()[0][0]
+    if sealed is None or days is None or oldest is None:
+        return 0
+    dirty = connection.execute("SELECT min(hour) FROM dirty WHERE tier = ?", [ATTEMPT]).fetchall()[0][0]
+    limit = floor(min(limit, days, dirty or limit), HOUR)
+    count = 0
+    while oldest < limit:
+        oldest = min(oldest + timedelta(days=1), limit)
+        with transaction(connection):
+            rows = connection.execute("DELETE FROM attempt WHERE ts < ?", [oldest]).fetchall()
+            tiers.move(connection, ATTEMPT, raw_from=oldest)
+        count += int(rows[0][0])
+    return count
+
+
+def _expire_cells(connection: DuckDBPyConnection, at: datetime, cell_days: int) -> dict[str, int]:
+    """Delete old cells of 5 minutes and hours, and the histograms of 5 minutes before that."""
+    limit = floor(at - timedelta(days=cell_days), DAY)
+    deleted = {}
+    for width_s in (FIVE_MINUTES, HOUR):
+        connection.execute("DELETE FROM attempt_cell_outcome WHERE ts < ? AND width_s = ?", [limit, width_s])
+        deleted[TABLES[width_s]] = _expire_table(connection, TABLES[width_s], "ts", limit)
+    connection.execute(
+        "UPDATE attempt_cell_5m SET histogram = NULL WHERE ts < ? AND histogram IS NOT NULL",
+        [floor(at - timedelta(days=FINE_DAYS), DAY)],
+    )
+    return deleted
+
+
 def _expire_table(connection: DuckDBPyConnection, table: str, column: str, limit: datetime) -> int:
-    oldest = connection.execute(f"SELECT min({column}) FROM {table}").fetchall()[0][0]  # noqa: S608 - our own names
+    oldest = connection.execute(f"SELECT min({column}) FROM {table}").fetchall()[0][0]
     spared = f"AND {_SPARED[table]}" if table in _SPARED else ""
     count = 0
     while oldest is not None and oldest < limit:
         oldest = min(oldest + timedelta(days=1), limit)
         rows = connection.execute(
-            f"DELETE FROM {table} WHERE {column} < ? {spared}",  # noqa: S608 - our own names
+            f"DELETE FROM {table} WHERE {column} < ? {spared}",
             [oldest],
         ).fetchall()
         count += int(rows[0][0])
@@ -93,7 +135,7 @@ def _expire_runs(connection: DuckDBPyConnection, at: datetime, limit: datetime) 
     for (run_no,) in old:
         with transaction(connection):
             for table in RAW_OF_RUN:
-                rows = connection.execute(f"DELETE FROM {table} WHERE run_no = ?", [run_no]).fetchall()  # noqa: S608 - our own names
+                rows = connection.execute(f"DELETE FROM {table} WHERE run_no = ?", [run_no]).fetchall()
                 deleted[table] += int(rows[0][0])
             connection.execute("UPDATE run SET raw_deleted_at = ? WHERE run_no = ?", [at, run_no])
     return deleted

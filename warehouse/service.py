@@ -26,6 +26,7 @@ from warehouse.schedule import Schedule
 from warehouse.settings import Settings
 from warehouse.store import Store
 from warehouse.tokens import Keyring, Scope
+from warehouse.upkeep import Upkeep
 from warehouse.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 RETENTION_EVERY_S = 3600
 JUDGE_EVERY_S = 30
 """How often it is looked for runs that were not judged when their last rows came."""
+
+UPKEEP_EVERY_S = 30
+"""How often cells are sealed and dirty ones computed again."""
 
 CLOCK_JOB = "clock"
 PRELOAD_AFTER_S = 1.0
@@ -59,6 +63,7 @@ class Warehouse:
         self.agents = Agents()
         self.refusals = Refusals(self._audit_refusal)
         self.judge = Judge(self.store, self.writer)
+        self.upkeep = Upkeep(self.store, self.writer)
         self.clock = Clock(settings.data_dir / "warehouse.clock")
         self._held = False
         self._rewriting = threading.Lock()
@@ -66,6 +71,7 @@ class Warehouse:
         self._schedule.every(RETENTION_EVERY_S, self.expire)
         self._schedule.every(JUDGE_EVERY_S, self.judge.judge_due)
         self._schedule.every(MINUTE_S, self.refusals.flush)
+        self._schedule.every(UPKEEP_EVERY_S, self.upkeep.keep_up)
         self._preload = threading.Timer(PRELOAD_AFTER_S, export.preload)
         self._preload.daemon = True
 
@@ -86,10 +92,12 @@ class Warehouse:
             return {}
         if not self._rewriting.acquire(blocking=False):
             return {}
-        days = self.settings.retention.raw_days
+        kept = self.settings.retention
         try:
             return self.writer.submit(
-                lambda connection: retention.expire(connection, now().replace(tzinfo=None), days)
+                lambda connection: retention.expire(
+                    connection, now().replace(tzinfo=None), kept.raw_days, max(kept.cell_days, kept.raw_days)
+                )
             ).result()
         except StorageError as error:
             log.warning("nothing was deleted: %s", error)
@@ -124,8 +132,8 @@ class Warehouse:
         return self.writer.apart(lambda: exchange(self.store, self.keeper, replace=replace)).result()
 
     def compact(self) -> Iterator[Step]:
-        """Give freed room back to the disk; nothing is deleted meanwhile. See `Compaction.steps`."""
-        with self._rewriting:
+        """Give freed room back to the disk; nothing is deleted or sealed meanwhile. See `Compaction.steps`."""
+        with self._rewriting, self.upkeep.hold():
             yield from Compaction(
                 self.store, self.keeper, lambda work: self.writer.apart(work).result()
             ).steps()
@@ -134,6 +142,7 @@ class Warehouse:
         """Store what waits, then close the file."""
         self._schedule.stop()
         self._preload.cancel()
+        self.upkeep.stop()
         self.clock.save()
         self.refusals.flush(all_of_them=True)
         self.writer.close()

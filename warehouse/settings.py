@@ -81,6 +81,7 @@ class RetentionSettings(Section):
     """For how long measurements are kept, in days."""
 
     raw_days: Annotated[int, Field(ge=1, le=3700)] = 30
+    cell_days: Annotated[int, Field(ge=1, le=3700)] = 400
 
 
 class CollectorsSettings(Section):

@@ -73,6 +73,8 @@ class Store:
         self.trouble = ""
         self.suspicion = ""
         self.simulated = False
+        self.generation = 0
+        """Counts how often the file was closed: what was read before may be of another file."""
         self._lock = DataDirectoryLock(settings.data_dir)
         try:
             self._refuse_newer()
@@ -217,6 +219,7 @@ class Store:
 
     def _close_all(self) -> None:
         """Close every connection: an invalidated database stays so while one of them lives."""
+        self.generation += 1
         self.writable = False
         for lease in list(self._leases):
             lease.end(PATIENCE_S)

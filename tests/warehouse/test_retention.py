@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from tests.warehouse.loading import TARGETS, rows
 from tests.warehouse.records import attempt, sample
-from warehouse import runs
+from warehouse import rollups, runs
 from warehouse.model import Batch, Event, Gap, GapReason, JobState, Receipt, now
 from warehouse.plan import make_plan
 from warehouse.retention import expire
@@ -41,6 +41,7 @@ def test_old_rows_go_and_young_ones_stay(put: Callable[[Batch], Receipt], store:
             ),
         )
     )
+    rollups.build(store.cursor(), at.replace(tzinfo=None))
     deleted = expire(store.cursor(), at.replace(tzinfo=None), DAYS)
     assert {table: rows for table, rows in deleted.items() if rows or table == "batch"} == {
         "attempt": 4,

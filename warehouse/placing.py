@@ -1,0 +1,94 @@
+"""Puts cells in place: new ones, those of dirty hours, late rows of hours whose raw rows are deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from warehouse import tiers
+from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span, attempt_cells, combined, day_cells
+from warehouse.tiers import ATTEMPT, floor, following, of_unix
+from warehouse.transaction import transaction
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+DAYS = f"{ATTEMPT}_1d"
+"""The tier of the cells of days."""
+
+
+def fold(connection: DuckDBPyConnection, day: int) -> int:
+    """Add late rows of hours whose raw rows are deleted to their cells, and delete them; hours of series.
+
+    All on the writer's connection: there are few of them, and none may come in between. The hours of the
+    day that still have raw rows stay dirty.
+    """
+    tier = tiers.read(connection, ATTEMPT)
+    start = of_unix(day * DAY)
+    if tier.raw_from is None or tier.raw_from <= start:
+        return 0
+    found = tiers.dirty(connection, ATTEMPT, min(tier.raw_from, following(start, DAY)))
+    wanted = found.of_day(day)
+    span = Span(start, min(tier.raw_from, following(start, DAY)), wanted)
+    with transaction(connection):
+        for width_s in (FIVE_MINUTES, HOUR):
+            late = attempt_cells(connection, span, width_s, packed=True)
+            connection.register("late_cells", late.rows)
+            connection.register("late_outcomes", late.outcomes)
+            of_wanted = (
+                "WHERE ts >= $start AND ts < $end "
+                "AND (series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)"
+            )
+            cells = combined(
+                connection,
+                width_s,
+                f"SELECT * FROM {TABLES[width_s]} {of_wanted} UNION ALL BY NAME SELECT * FROM late_cells",
+                f"SELECT * FROM attempt_cell_outcome {of_wanted} AND width_s = {width_s} "
+                "UNION ALL BY NAME SELECT * FROM late_outcomes",
+                {"start": span.start, "end": span.end},
+            )
+            replace(connection, cells, span)
+        if start < (tiers.read(connection, DAYS).sealed_until or start):
+            replace_day(connection, span)
+        connection.execute(
+            "DELETE FROM attempt WHERE ts >= ? AND ts < ? "
+            "AND (series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)",
+            [span.start, span.end],
+        )
+        tiers.forget(connection, ATTEMPT, found, wanted)
+    return int(wanted.num_rows)
+
+
+def insert(connection: DuckDBPyConnection, cells: Cells) -> None:
+    """Put cells in place, in a transaction of the caller's."""
+    for table, rows in ((TABLES[cells.width_s], cells.rows), ("attempt_cell_outcome", cells.outcomes)):
+        if rows.num_rows:
+            connection.register("fresh", rows)
+            connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM fresh")
+            connection.unregister("fresh")
+
+
+def replace(connection: DuckDBPyConnection, cells: Cells, span: Span) -> None:
+    """Put cells in the place of those of the span's hours."""
+    connection.register("wanted", span.wanted)
+    for table in (TABLES[cells.width_s], "attempt_cell_outcome"):
+        which = f"AND width_s = {cells.width_s}" if table == "attempt_cell_outcome" else ""
+        connection.execute(
+            f"DELETE FROM {table} WHERE ts >= ? AND ts < ? {which} "
+            "AND (series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)",
+            [span.start, span.end],
+        )
+    insert(connection, cells)
+
+
+def replace_day(connection: DuckDBPyConnection, span: Span) -> None:
+    """Compute the cells of a day again for the series of its dirty hours, from cells of hours."""
+    day = Span(floor(span.start, DAY), following(floor(span.start, DAY), DAY), span.wanted)
+    cells = day_cells(connection, day)
+    connection.register("wanted", span.wanted)
+    for table in (TABLES[DAY], "attempt_cell_outcome"):
+        which = f"AND width_s = {DAY}" if table == "attempt_cell_outcome" else ""
+        connection.execute(
+            f"DELETE FROM {table} WHERE ts = ? {which} AND series_id IN (SELECT series_id FROM wanted)",
+            [day.start],
+        )
+    insert(connection, cells)

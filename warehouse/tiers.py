@@ -1,0 +1,140 @@
+"""What the tiers hold: until when cells are sealed, and which hours of which series changed since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from warehouse.series import ATTEMPT_SERIES, SAMPLE_SERIES
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from warehouse.checks import Incoming
+
+ATTEMPT, SAMPLE = "attempt", "sample"
+"""Tables of raw rows that have cells; the tier of each is called by its name, that of its days NAME_1d."""
+
+FINE_DAYS = 30
+"""For how many days cells of 5 minutes have a histogram."""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """How far a tier has come (UTC, naive).
+
+    Raw rows before `sealing_until` may be in cells, so that a row that comes later is noted as dirty; what
+    lies before `sealed_until` is in cells, or dirty. Raw rows before `raw_from` are deleted.
+    """
+
+    name: str
+    sealing_until: datetime | None = None
+    sealed_until: datetime | None = None
+    raw_from: datetime | None = None
+
+
+def read(connection: DuckDBPyConnection, name: str) -> Tier:
+    """The tier as it stands."""
+    rows = connection.execute(
+        "SELECT name, sealing_until, sealed_until, raw_from FROM tier WHERE name = ?", [name]
+    ).fetchall()
+    return Tier(*rows[0]) if rows else Tier(name)
+
+
+def write(connection: DuckDBPyConnection, tier: Tier) -> None:
+    """Replace what stands of the tier."""
+    connection.execute("DELETE FROM tier WHERE name = ?", [tier.name])
+    connection.execute(
+        "INSERT INTO tier VALUES (?, ?, ?, ?)",
+        [tier.name, tier.sealing_until, tier.sealed_until, tier.raw_from],
+    )
+
+
+def move(connection: DuckDBPyConnection, name: str, **to: datetime) -> None:
+    """Change some of a tier."""
+    write(connection, replace(read(connection, name), **to))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Dirty:
+    """Hours of series whose cells are to be computed again: `wanted` (series_id, hour), in Unix hours.
+
+    `number` is the newest note among them: what is noted later comes again.
+    """
+
+    number: int
+    wanted: pa.Table
+
+    @property
+    def days(self) -> list[int]:
+        """The days they lie in, in Unix days."""
+        found: list[int] = pc.unique(pc.divide(self.wanted["hour"], 24)).to_pylist()
+        return sorted(found)
+
+    def of_day(self, day: int) -> pa.Table:
+        """Those of one day."""
+        return self.wanted.filter(pc.equal(pc.divide(self.wanted["hour"], 24), day))
+
+
+def dirty(connection: DuckDBPyConnection, name: str, until: datetime, since: datetime | None = None) -> Dirty:
+    """What is noted of a tier and begins before `until`, and not before `since`."""
+    newest = connection.execute("SELECT max(number) FROM dirty WHERE tier = ?", [name]).fetchall()[0][0]
+    wanted = connection.sql(
+        "SELECT DISTINCT series_id, epoch_ms(hour) // 3600000 AS hour FROM dirty "
+        "WHERE tier = $tier AND hour < $until AND hour >= $since ORDER BY 2, 1",
+        params={"tier": name, "until": until, "since": since or of_unix(0)},
+    ).to_arrow_table()
+    return Dirty(newest or 0, wanted)
+
+
+def forget(connection: DuckDBPyConnection, name: str, done: Dirty, wanted: pa.Table) -> None:
+    """Take hours off the list, as far as they were not noted anew."""
+    connection.register("wanted", wanted)
+    connection.execute(
+        "DELETE FROM dirty WHERE tier = ? AND number <= ? "
+        "AND (series_id, epoch_ms(hour) // 3600000) IN (SELECT (series_id, hour) FROM wanted)",
+        [name, done.number],
+    )
+
+
+_LATE = {
+    ATTEMPT: ("attempts", f"incoming_attempts AS incoming JOIN series {ATTEMPT_SERIES}"),
+    SAMPLE: ("samples", f"incoming_samples AS incoming JOIN series {SAMPLE_SERIES}"),
+}
+
+
+def note_late(connection: DuckDBPyConnection, incoming: Incoming) -> None:
+    """Within the transaction of a batch: note the hours of its rows that cells may hold already."""
+    for name, (kind, joined) in _LATE.items():
+        if not incoming.rows(kind):
+            continue
+        sealing = read(connection, name).sealing_until
+        oldest = pc.min(incoming.tables[kind]["at"]).as_py().replace(tzinfo=None)
+        if sealing is not None and oldest < sealing:
+            connection.execute(
+                f"""
+                INSERT INTO dirty (tier, series_id, hour)
+                SELECT DISTINCT ?, series_id, date_trunc('hour', incoming.at::TIMESTAMP) FROM {joined}
+                WHERE incoming.at::TIMESTAMP < ?
+                """,  # noqa: S608 - constants
+                [name, sealing],
+            )
+
+
+def floor(instant: datetime, width_s: int) -> datetime:
+    """The last multiple of the width (Unix time) that is not after the instant."""
+    return of_unix(int(instant.replace(tzinfo=UTC).timestamp()) // width_s * width_s)
+
+
+def following(instant: datetime, width_s: int) -> datetime:
+    """The first multiple of the width after the instant."""
+    return floor(instant, width_s) + timedelta(seconds=width_s)
+
+
+def of_unix(seconds: int) -> datetime:
+    """The instant so many seconds of Unix time are."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
