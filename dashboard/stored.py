@@ -110,18 +110,33 @@ def _cut(rows: pl.DataFrame) -> str:
 
 
 def storage(scene: Scene, rows: pl.DataFrame | None) -> None:
-    """Rows, age and room of each table."""
+    """Rows, age and room of each table, and when the disk will be full."""
     if rows is None or rows.is_empty():
         return
     sizes = rows.row(0, named=True)
-    st.caption(f"Database file {fmt.size(sizes['file_bytes'])}, log {fmt.size(sizes['wal_bytes'])}.")
+    st.caption(_room(scene, sizes))
     listed = [
         {
             "Table": row["table_name"],
             "Rows": fmt.count(row["rows"]),
+            "Rows a day": fmt.count(row["rows_per_day"]),
+            "On disk": fmt.size(row["bytes"]),
+            "Bytes a row": fmt.number(row["bytes_per_row"]),
             "Oldest": fmt.clock(row["oldest_at"], scene.zone),
             "Newest": fmt.clock(row["newest_at"], scene.zone),
         }
         for row in rows.sort("rows", descending=True).to_dicts()
     ]
-    _table(listed, "storage", "Tables of the warehouse", ("Rows",))
+    _table(listed, "storage", "Tables of the warehouse", ("Rows", "Rows a day", "On disk", "Bytes a row"))
+
+
+def _room(scene: Scene, sizes: dict[str, Any]) -> str:
+    """The file, how it grows, and when the disk will be full at that pace."""
+    text = f"Database file {fmt.size(sizes['file_bytes'])}, log {fmt.size(sizes['wal_bytes'])}."
+    if sizes["measured_at"] is None or sizes["free_bytes"] is None:
+        return text
+    free = f"{fmt.size(sizes['free_bytes'])} are free"
+    text += f" It grows by {fmt.size(sizes['file_bytes_per_day'])} a day; {free}"
+    if sizes["fills_at"] is None:
+        return f"{text}, and will not be used up as far as can be foreseen."
+    return f"{text}, and used up on {fmt.clock(sizes['fills_at'], scene.zone)} at this pace."

@@ -120,6 +120,7 @@ class Reader:
         values = dict(statement.values)
         if statement.sizes:
             values["file_bytes"], values["wal_bytes"] = self._store.sizes()
+            values |= self._store.foresight()
         return values
 
     def _too_slow(self, what: str) -> DeadlineError:

@@ -9,7 +9,9 @@ from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
 
-from warehouse import audit, export, restore, retention, tokens
+import duckdb
+
+from warehouse import audit, export, footprint, restore, retention, tokens
 from warehouse.clock import Clock
 from warehouse.compact import DRAFT, Compaction, Step
 from warehouse.errors import BusyError, StorageError
@@ -32,6 +34,9 @@ from warehouse.writer import Writer
 log = logging.getLogger(__name__)
 
 RETENTION_EVERY_S = 3600
+MEASURE_EVERY_S = 600
+"""How often it is looked what the tables take."""
+
 JUDGE_EVERY_S = 30
 """How often it is looked for runs that were not judged when their last rows came."""
 
@@ -69,6 +74,7 @@ class Warehouse:
         self._rewriting = threading.Lock()
         self._schedule = Schedule(self._look_at_clock)
         self._schedule.every(RETENTION_EVERY_S, self.expire)
+        self._schedule.every(MEASURE_EVERY_S, self.measure)
         self._schedule.every(JUDGE_EVERY_S, self.judge.judge_due)
         self._schedule.every(MINUTE_S, self.refusals.flush)
         self._schedule.every(UPKEEP_EVERY_S, self.upkeep.keep_up)
@@ -131,12 +137,21 @@ class Warehouse:
         """Make the restored file the warehouse's; where the file it replaces is kept. See `exchange`."""
         return self.writer.apart(lambda: exchange(self.store, self.keeper, replace=replace)).result()
 
+    def measure(self) -> None:
+        """Look what each table takes on the disk."""
+        try:
+            with self.store.lend() as lease, lease.busy() as connection:
+                self.store.footprint = footprint.measure(connection, now().replace(tzinfo=None))
+        except (StorageError, duckdb.Error) as error:
+            log.warning("what the tables take is not known: %s", error)
+
     def compact(self) -> Iterator[Step]:
-        """Give freed room back to the disk; nothing is deleted or sealed meanwhile. See `Compaction.steps`."""
+        """Give freed room back; nothing is deleted or sealed meanwhile. See `Compaction.steps`."""
         with self._rewriting, self.upkeep.hold():
             yield from Compaction(
                 self.store, self.keeper, lambda work: self.writer.apart(work).result()
             ).steps()
+        self.measure()
 
     def close(self) -> None:
         """Store what waits, then close the file."""

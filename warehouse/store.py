@@ -20,12 +20,14 @@ from warehouse.errors import NewerVersionError, PerfhouseError, StorageError
 from warehouse.leases import PATIENCE_S, Lease
 from warehouse.lock import DataDirectoryLock, make_private
 from warehouse.model import now
+from warehouse.room import Room
 from warehouse.schema import MIGRATIONS, migrate, version_of
 from warehouse.simulated import is_simulated
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from warehouse.footprint import Footprint
     from warehouse.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -75,6 +77,8 @@ class Store:
         self.simulated = False
         self.generation = 0
         """Counts how often the file was closed: what was read before may be of another file."""
+        self.footprint: Footprint | None = None
+        """What the tables take, once it was measured."""
         self._lock = DataDirectoryLock(settings.data_dir)
         try:
             self._refuse_newer()
@@ -103,6 +107,30 @@ class Store:
     def sizes(self) -> tuple[int, int]:
         """Bytes of the database file and of its write-ahead log."""
         return (_size(self.path), _size(self.wal))
+
+    def foresight(self) -> dict[str, object]:
+        """What the question `storage` binds: each table's bytes and growth, and when the disk fills."""
+        known = self.footprint
+        tables = known.tables if known else {}
+        warehouse = self.settings.warehouse
+        try:
+            space = Room(self.path.parent, warehouse.reserve_mb).look()
+        except StorageError:
+            space = None
+        fills_at = None
+        if known and space:
+            room = max(0, space.free - space.reserve)
+            fills_at = known.fills_at(room, self.settings.retention.raw_days)
+        return {
+            "tables": list(tables),
+            "bytes": [table.bytes for table in tables.values()],
+            "bytes_per_row": [table.bytes_per_row for table in tables.values()],
+            "rows_per_day": [table.rows_per_day for table in tables.values()],
+            "measured_at": known.measured_at if known else None,
+            "grows": known.bytes_per_day if known else None,
+            "free_bytes": space.free if space else None,
+            "fills_at": fills_at,
+        }
 
     def cursor(self) -> DuckDBPyConnection:
         """A connection of one's own. Raises StorageError while the file cannot be read."""

@@ -55,14 +55,15 @@ def test_the_file_shrinks_and_every_row_is_there(holey: Store) -> None:
     assert not (holey.settings.data_dir / DRAFT).exists()
 
 
-def test_days_lie_sorted_by_series_afterwards(holey: Store) -> None:
+def test_weeks_lie_sorted_by_series_afterwards(holey: Store) -> None:
     *_, _ = compaction(holey).steps()
     falls = (
         holey.cursor()
         .execute(
             """
         SELECT count(*) FROM (
-            SELECT (ts::DATE, series_id, ts) < lag((ts::DATE, series_id, ts)) OVER (ORDER BY rowid) AS fell
+            SELECT (epoch_ms(ts) // 604800000, series_id, ts)
+                < lag((epoch_ms(ts) // 604800000, series_id, ts)) OVER (ORDER BY rowid) AS fell
             FROM attempt
         ) WHERE fell
         """

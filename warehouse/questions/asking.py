@@ -51,7 +51,7 @@ class Statement:
     finish: Callable[[pa.Table], pa.Table] | None = None
     """What SQL cannot say: a pure function from the rows it found to the answer, which is short."""
     sizes: bool = False
-    """Whether to bind $file_bytes and $wal_bytes, which SQL cannot know."""
+    """Whether to bind what SQL cannot know: $file_bytes, $wal_bytes, and all of `Store.foresight`."""
 
     @property
     def streamed(self) -> str:

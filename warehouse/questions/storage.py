@@ -44,10 +44,20 @@ def simulated_changes(_: Nothing) -> Statement:
 
 
 def storage(_: Nothing) -> Statement:
-    """Rows and age of each table, and the bytes of the database file and of its log."""
+    """Rows, age and room of each table; the file, its log, its growth a day and when the disk will be full.
+
+    `bytes` counts whole blocks of the disk, some of which tables share; what was deleted is among them until
+    it is used again. It is measured every ten minutes (`measured_at`). `fills_at` is empty where that is not
+    foreseen: what is deleted by age uses its own room again.
+    """
     return Statement(
         """
-        WITH counted AS (
+        WITH known AS (
+            SELECT unnest($tables::VARCHAR[]) AS table_name, unnest($bytes::BIGINT[]) AS bytes,
+                unnest($bytes_per_row::DOUBLE[]) AS bytes_per_row,
+                unnest($rows_per_day::DOUBLE[]) AS rows_per_day
+        ),
+        counted AS (
             SELECT 'attempt' AS table_name, count(*) AS rows, min(ts) AS oldest_at, max(ts) AS newest_at
             FROM attempt
             UNION ALL
@@ -110,8 +120,10 @@ def storage(_: Nothing) -> Statement:
             SELECT 'simulated_change', count(*), min(ts), max(ts) FROM simulated_change
         )
         SELECT table_name, rows, oldest_at, newest_at, $file_bytes::BIGINT AS file_bytes,
-            $wal_bytes::BIGINT AS wal_bytes
-        FROM counted
+            $wal_bytes::BIGINT AS wal_bytes, bytes, bytes_per_row, rows_per_day,
+            $measured_at::TIMESTAMP_MS AS measured_at, $grows::DOUBLE AS file_bytes_per_day,
+            $free_bytes::BIGINT AS free_bytes, $fills_at::TIMESTAMP_MS AS fills_at
+        FROM counted LEFT JOIN known USING (table_name)
         """,
         order="table_name",
         sizes=True,

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from warehouse import VERSION
+from warehouse.compact import SPAN_DAYS
 from warehouse.model import now
 from warehouse.simulation import changes as drawn_changes
 from warehouse.simulation import queries, runs
@@ -91,9 +92,11 @@ class History:
         return done
 
     def _spans(self) -> Iterator[tuple[int, int]]:
-        """Days of UTC, in parts where a day holds too many attempts."""
+        """Spans as compacting would sort them, in parts where a day holds too many attempts."""
         per_day = self._wanted.per_endpoint * ENDPOINTS * DAY_MS / (self._until_ms - self._from_ms)
-        step = DAY_MS // max(1, round(per_day / MOST_AT_ONCE))
+        week = DAY_MS * SPAN_DAYS
+        is_small = per_day * SPAN_DAYS <= MOST_AT_ONCE
+        step = week if is_small else DAY_MS // max(1, round(per_day / MOST_AT_ONCE))
         at = self._from_ms
         while at < self._until_ms:
             end = min((at // step + 1) * step, self._until_ms)
