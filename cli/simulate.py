@@ -12,6 +12,7 @@ from warehouse.errors import InvalidInputError
 from warehouse.judge import Judge
 from warehouse.keeper import Keeper
 from warehouse.model import now
+from warehouse.rollups import build
 from warehouse.settings import CONFIG_NAME, load
 from warehouse.simulation.build import History, Wanted
 from warehouse.simulation.scene import ENDPOINTS
@@ -114,6 +115,14 @@ def _fill(folder: Path, asked: Wanted, *, port: int, dashboard: int) -> str:
         with Progress(sys.stderr, asked.per_endpoint * ENDPOINTS) as progress:
             cursor = store.cursor()
             attempts = History(cursor, asked).write(progress.rows_done)
+            days = (asked.end - asked.start).days + 1
+            start = asked.start.replace(tzinfo=None)
+            build(
+                cursor,
+                now().replace(tzinfo=None),
+                lambda day: progress.tell_share("days rolled up", (day - start).days, days),
+            )
+            cursor.execute("CHECKPOINT")
             cursor.close()
         _judge(store)
     finally:
