@@ -72,7 +72,7 @@ def body(scene: Scene, answers: page.Answers) -> None:
 def _head(scene: Scene, row: dict[str, Any]) -> None:
     """Which run it is."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"### {fmt.plain(words.name_of(row))}", width="content")
+        st.header(fmt.plain(words.name_of(row)), anchor=False, width="content")
         run_marks.of_run(row)
     began, ended = row["started_at"], row["ended_at"]
     told = [
