@@ -106,7 +106,7 @@ def _how(rules: AccessSettings) -> str:
         return f"Sign in at the proxy, which must say who you are in {rules.proxy_header}."
     return (
         "Sign in, or open the page on that machine by the name 127.0.0.1 or localhost; "
-        "the documentation of the dashboard tells how to set up a sign-in."
+        "docs/loadtests.md tells how to set up a sign-in."
     )
 
 
@@ -168,6 +168,11 @@ def name_of(claims: Mapping[str, object]) -> str | None:
 def can_sign_in() -> bool:
     """Whether a login is configured and nobody has used it in this session."""
     return st.user.to_dict().get("is_logged_in") is False
+
+
+def is_signed_in() -> bool:
+    """Whether somebody signed in by Streamlit's login in this session."""
+    return st.user.to_dict().get("is_logged_in") is True
 
 
 def mine() -> Access:

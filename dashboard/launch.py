@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.theme import streamlit_config
+from warehouse.errors import ConfigurationError
 from warehouse.settings import ENVIRONMENT_PREFIX, Settings
+from warehouse.signin import refuse_unusable
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "streamlit_app.py"
@@ -21,7 +23,10 @@ BY_ENVIRONMENT = "command-line argument or environment variable"
 
 
 def run(settings: Settings) -> int:
-    """Become the dashboard's process. Returns only when that fails."""
+    """Become the dashboard's process. Returns only when that fails.
+
+    Raises ConfigurationError where people are to sign in by a file that cannot be used.
+    """
     environment = {
         **os.environ,
         **environment_of(streamlit_config()),
@@ -31,10 +36,24 @@ def run(settings: Settings) -> int:
         "FORWARDED_ALLOW_IPS": "",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
     }
+    command = [sys.executable, "-m", "dashboard.serve", "run", str(SCRIPT), *_sign_in(settings)]
     sys.stdout.flush()
     sys.stderr.flush()
-    command = [sys.executable, "-m", "dashboard.serve", "run", str(SCRIPT)]
     os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
+
+
+def _sign_in(settings: Settings) -> list[str]:
+    """Where Streamlit reads how people sign in: one file that we looked at, or nowhere.
+
+    By itself it would take any `.streamlit/secrets.toml` of the folder it is started in or of the home.
+    """
+    file = settings.access.sign_in_file
+    if file is not None:
+        try:
+            refuse_unusable(file)
+        except ValueError as error:
+            raise ConfigurationError([f"access.sign_in_file: {error}"]) from None
+    return ["--secrets.files", str(file or settings.data_dir / "no-sign-in.toml")]
 
 
 def environment_of(tables: Mapping[str, Any]) -> dict[str, str]:

@@ -201,12 +201,16 @@ def _start(choice: Choice, preset: PresetSettings, confirm: str | None) -> None:
 
 
 def _sign_in(mine: Access) -> None:
-    """Why the reader may not start anything, and the way to sign in where there is one."""
-    if mine.allowed:
-        return
-    st.warning(fmt.plain(mine.why), title="You can look, not start or stop", icon=":material/lock:")
-    if access.can_sign_in():
-        st.button("Sign in", icon=":material/login:", on_click=st.login, key="sign_in")
+    """Who the reader is, why they may not start anything, and a way to sign in or out where there is one."""
+    if not mine.allowed:
+        st.warning(fmt.plain(mine.why), title="You can look, not start or stop", icon=":material/lock:")
+    with st.container(horizontal=True, vertical_alignment="center", key="signing"):
+        if access.can_sign_in():
+            st.button("Sign in", icon=":material/login:", on_click=st.login, key="sign_in")
+        if mine.allowed and mine.person:
+            st.caption(f"Signed in as {fmt.plain(mine.person)}", width="content")
+        if access.is_signed_in():
+            st.button("Sign out", icon=":material/logout:", on_click=st.logout, key="sign_out")
 
 
 def _no_agent() -> None:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from warehouse.analysis import criteria
-from warehouse.fields import Seconds, Secret, Section, Url
+from warehouse.fields import ConfigPath, Seconds, Secret, Section, Url, is_thorough
 from warehouse.model import Name, OptionalName
+from warehouse.signin import refuse_unusable
 
 MOST_USERS = 100_000
 SPAWN_SHARE = 0.1
@@ -143,6 +152,14 @@ class AccessSettings(Section):
     launch: tuple[Name, ...] = ()
     proxy_header: Annotated[str, StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9-]*$")] = ""
     proxy_from: tuple[Name, ...] = ("127.0.0.1",)
+    sign_in_file: ConfigPath | None = None
+
+    @field_validator("sign_in_file")
+    @classmethod
+    def _can_sign_in(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is not None and is_thorough(info):
+            refuse_unusable(file)
+        return file
 
 
 Order = Literal["weighted", "sequence"]
