@@ -23,6 +23,9 @@ FRESH_TTL_S = 0.6
 """For what is looked at every second: shared by the readers of that second."""
 
 ENTRIES = 256
+ASKED = 4096
+"""After so many all cached answers are dropped: Streamlit keeps a lock for each question ever asked."""
+
 THREADS = 8
 """Questions that wait at the same time; the warehouse answers as many at once as it has cores."""
 
@@ -53,6 +56,7 @@ class Contact:
         self.url = settings.warehouse.url
         self.client = Client.for_process(settings, "dashboard", retries=1)
         self._lock = Lock()
+        self._asked = 0
         self._answered_at: datetime | None = None
         self._away_since: datetime | None = None
 
@@ -72,6 +76,8 @@ class Contact:
 
     def ask(self, asked: Question) -> pl.DataFrame:
         """The answer, and a note of when it came or failed to."""
+        with self._lock:
+            self._asked += 1
         try:
             answer = self.client.ask(asked.name, **dict(asked.parameters))
         except WarehouseAwayError:
@@ -81,6 +87,14 @@ class Contact:
         with self._lock:
             self._answered_at, self._away_since = now(), None
         return answer
+
+    def is_full(self) -> bool:
+        """Whether ASKED questions were asked since this was last so."""
+        with self._lock:
+            full = self._asked >= ASKED
+            if full:
+                self._asked = 0
+        return full
 
     def health(self) -> dict[str, Any]:
         """What the warehouse tells of itself."""
@@ -182,6 +196,8 @@ def ask(questions: Mapping[str, Question], *, fresh: bool = False) -> dict[str, 
     `fresh` is for what changes every second.
     """
     link = contact()
+    if link.is_full():
+        forget()
     answer = _fresh_answer if fresh else _answer
 
     def one(asked: Question) -> Answer:
@@ -203,6 +219,7 @@ def forget() -> None:
     """Drop every cached answer: the next question goes to the warehouse."""
     _answer.clear()
     _fresh_answer.clear()
+    _count.clear()
 
 
 def oldest(answers: Mapping[str, Answer]) -> datetime | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.theme import streamlit_config
+from warehouse.allocator import ARENAS
 from warehouse.errors import ConfigurationError
 from warehouse.settings import ENVIRONMENT_PREFIX, Settings
 from warehouse.signin import refuse_unusable
@@ -34,6 +35,7 @@ def run(settings: Settings) -> int:
         f"{ENVIRONMENT_PREFIX}CONFIG": str(settings.path),
         # uvicorn would tell X-Forwarded-For for the peer, which decides whether a proxy is believed.
         "FORWARDED_ALLOW_IPS": "",
+        "MALLOC_ARENA_MAX": str(ARENAS),
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
     }
     command = [sys.executable, "-m", "dashboard.serve", "run", str(SCRIPT), *_sign_in(settings)]

@@ -9,6 +9,7 @@ from streamlit import config, net_util
 from streamlit.web import cli
 from streamlit.web.server.starlette import starlette_app
 
+from dashboard.forget import forget_widgets
 from warehouse.doors import Doors
 
 
@@ -36,4 +37,5 @@ if __name__ == "__main__":
     load_first()
     stay_home()
     guard_every_route()
+    forget_widgets()
     cli.main(prog_name="streamlit")

@@ -21,6 +21,7 @@ from warehouse.checks import Incoming
 from warehouse.errors import StoppedError, StorageError
 from warehouse.model import Event, JobState, now
 from warehouse.room import Room, Space
+from warehouse.sweep import Sweeper
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -66,6 +67,7 @@ class Keeper:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._room = Room(store.path.parent, store.settings.warehouse.reserve_mb)
+        self._sweeper = Sweeper(store.settings.warehouse.memory_limit_mb)
         self._connection: DuckDBPyConnection | None = None
         self._untold: list[Event] = []
         self._telling = threading.Lock()
@@ -135,6 +137,8 @@ class Keeper:
             self._mend()
         self._weigh()
         self._store.acks.sync()
+        if self.condition.state is StorageState.OK:
+            self._sweeper.look(self.connection())
 
     def take_untold(self) -> list[Event]:
         """What waits to be told; nothing while nothing is stored."""

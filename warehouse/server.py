@@ -8,7 +8,7 @@ import socket
 
 import uvicorn
 
-from warehouse import logs
+from warehouse import allocator, logs
 from warehouse.api import create_app
 from warehouse.errors import AlreadyRunningError
 from warehouse.service import Warehouse
@@ -22,6 +22,7 @@ NICENESS = 10
 
 def run(settings: Settings) -> None:
     """Serve until told to stop. Raises AlreadyRunningError and the errors of Store."""
+    allocator.keep_few_arenas()
     logs.set_up()
     os.nice(max(0, NICENESS - os.nice(0)))
     logging.getLogger("apscheduler").setLevel(logging.WARNING)

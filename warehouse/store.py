@@ -449,4 +449,5 @@ def _harden(connection: DuckDBPyConnection, settings: Settings, memory_mb: int |
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")
     connection.execute("SET enable_external_access = false")
+    connection.execute("SET allowed_configs = ['memory_limit']")  # what `sweep` needs
     connection.execute("SET lock_configuration = true")

@@ -143,6 +143,8 @@ def test_the_connection_reaches_no_other_file_and_no_setting(store: Store, tmp_p
         f"COPY gap TO '{tmp_path / 'out.csv'}'",
         f"ATTACH '{tmp_path / 'other.duckdb'}'",
         "SET enable_external_access = true",
+        "SET threads = 1",
+        "SET allowed_configs = ['threads']",
         "INSTALL httpfs",
     ):
         with pytest.raises(Exception, match=r"(?i)disabled|locked|permission|not allowed|cannot"):
