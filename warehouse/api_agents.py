@@ -35,6 +35,9 @@ SPOOL: dict[str, Any] = {
 }
 """The declared body of a piece of a spool."""
 
+NOTHING = Orders()
+"""There is nothing to do."""
+
 RunId = Annotated[str, Path(pattern=RUN_ID)]
 BatchId = Annotated[str, Header(alias="X-Batch-Id", max_length=100)]
 Worker = Annotated[int, Header(alias="X-Worker", ge=0, le=65535)]
@@ -46,14 +49,9 @@ def agent_routes(warehouse: Warehouse, may_load: Callable[..., Token]) -> APIRou
     most_bytes = warehouse.settings.warehouse.max_body_mb * 1_000_000
 
     @router.post("/agent/claim")
-    def claim(asked: Claim) -> Orders:
+    async def claim(asked: Claim) -> Orders:
         """What there is to do for a load agent: a run to start, runs to cancel, runs to help with."""
-
-        def work(connection: DuckDBPyConnection) -> Orders:
-            with transaction(connection):
-                return warehouse.agents.claim(connection, asked)
-
-        return warehouse.writer.submit(work).result()
+        return await _orders(warehouse, asked)
 
     @router.post("/agent/missed")
     def missed(told: Missed) -> Noted:
@@ -105,3 +103,21 @@ def agent_routes(warehouse: Warehouse, may_load: Callable[..., Token]) -> APIRou
         return RowsReceipt(batch_id=x_batch_id, stored=stored, rows=len(lines), skipped=skipped)
 
     return router
+
+
+async def _orders(warehouse: Warehouse, asked: Claim) -> Orders:
+    """What a claim is answered: from memory where nothing changed since it was answered with nothing."""
+    writer, agents = warehouse.writer, warehouse.agents
+    if agents.is_idle(asked, writer.changes):
+        return NOTHING
+
+    def work(connection: DuckDBPyConnection) -> Orders:
+        with transaction(connection):
+            orders = agents.claim(connection, asked)
+        if orders == NOTHING:
+            agents.note_idle(asked, writer.changes)
+        else:
+            writer.changes += 1  # on the writer's thread, as every other change
+        return orders
+
+    return await asyncio.wrap_future(writer.quietly(work))

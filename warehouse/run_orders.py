@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 SEEN_EVERY_S = 5.0
 """How often an agent that looks for work is noted as seen."""
+
+MOST_IDLE = 1000
+"""Claims that are remembered as idle; past that all are forgotten."""
 
 UNDER = "('starting', 'running', 'stopping')"
 NEVER_BEGUN = """
@@ -70,10 +74,25 @@ TO_JOIN = f"""
 
 
 class Agents:
-    """When each load agent was last noted as seen."""
+    """When each load agent was last noted as seen, and whether there was anything to do for it.
+
+    An agent asks twice a second, mostly for nothing: that is answered from memory as long as nothing was
+    changed that orders stand on.
+    """
 
     def __init__(self) -> None:
         self._noted: dict[Claim, float] = {}
+        self._idle: dict[Claim, int] = {}
+
+    def is_idle(self, asked: Claim, changes: int) -> bool:
+        """Whether there is nothing to do for this claim and nothing to note, as of so many changes."""
+        return self._idle.get(asked) == changes and not self._is_due(asked)
+
+    def note_idle(self, asked: Claim, changes: int) -> None:
+        """There was nothing to do for this claim, as of so many changes."""
+        if len(self._idle) >= MOST_IDLE:
+            self._idle.clear()
+        self._idle[asked] = changes
 
     def claim(self, connection: DuckDBPyConnection, asked: Claim) -> Orders:
         """Give an agent the oldest run that can start, what to cancel, and what to help with."""
@@ -97,15 +116,21 @@ class Agents:
 
     def _see(self, connection: DuckDBPyConnection, asked: Claim) -> None:
         """Note that an agent is there: not each time, that would be a write each half second."""
-        key = asked.model_copy(update={"busy": ()})
-        if time.monotonic() - self._noted.get(key, -SEEN_EVERY_S) < SEEN_EVERY_S:
+        if not self._is_due(asked):
             return
         connection.execute(
             "INSERT INTO load_agent VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
             "seen_at = excluded.seen_at, version = excluded.version, advertise = excluded.advertise",
             [asked.agent, now().replace(tzinfo=None), asked.version, asked.advertise],
         )
-        self._noted[key] = time.monotonic()
+        self._noted[_who(asked)] = time.monotonic()
+
+    def _is_due(self, asked: Claim) -> bool:
+        return time.monotonic() - self._noted.get(_who(asked), -math.inf) >= SEEN_EVERY_S
+
+
+def _who(asked: Claim) -> Claim:
+    return asked.model_copy(update={"busy": ()})
 
 
 def _seats(connection: DuckDBPyConnection, given: dict[str, Any]) -> list[Seat]:

@@ -50,6 +50,8 @@ class Writer:
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
+        self.changes = 0
+        """How often anything was done that may change what load agents are told: all but batches."""
         self._waiting: queue.Queue[Entry | None] = queue.Queue(WAITING_BATCHES)
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
@@ -61,7 +63,7 @@ class Writer:
         StoppedError while nothing is stored.
         """
         self._keeper.check()
-        return self.submit(lambda connection: self._store(connection, incoming))
+        return self.quietly(lambda connection: self._store(connection, incoming))
 
     def store(self, work: Callable[[DuckDBPyConnection], bool], ack: Ack) -> Future[bool]:
         """Store what is a batch of its own kind by `work`, which says whether it was new. As `ingest`."""
@@ -72,7 +74,11 @@ class Writer:
             return is_new
 
         self._keeper.check()
-        return self.apart(run)
+        return self._put(run)
+
+    def quietly(self, work: Callable[[DuckDBPyConnection], T]) -> Future[T]:
+        """As `submit`, of what does not count as a change by itself."""
+        return self._put(lambda: work(self._keeper.connection()))
 
     def submit(self, work: Callable[[DuckDBPyConnection], T]) -> Future[T]:
         """Run `work` on the writer's connection, after what waits already."""
@@ -80,6 +86,16 @@ class Writer:
 
     def apart(self, work: Callable[[], T]) -> Future[T]:
         """Run `work` on the writer's thread, after what waits already, also while nothing is stored."""
+
+        def run() -> T:
+            try:
+                return work()
+            finally:
+                self.changes += 1
+
+        return self._put(run)
+
+    def _put(self, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
         try:
             self._waiting.put_nowait((work, future))  # type: ignore[arg-type]
