@@ -83,9 +83,9 @@ def thorough_settings(context: typer.Context) -> Settings:
     """The configuration, checked as far as it can be without starting anything. Raises ConfigurationError."""
     settings = load(context.obj, thorough=True)
     if settings.schedule:
-        from loadtests.schedule import refuse_wrong_crons
+        from loadtests.schedule import refuse_impossible
 
-        refuse_wrong_crons(settings.schedule)
+        refuse_impossible(settings)
     return settings
 
 

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from apscheduler.triggers.cron import CronTrigger
 
-from warehouse.errors import ConfigurationError, PerfhouseError, RefusedError
-from warehouse.settings import ScheduleSettings
+from warehouse.errors import ConfigurationError, InvalidInputError, PerfhouseError, RefusedError
+from warehouse.plan import make_plan
+from warehouse.settings import ScheduleSettings, Settings
 
 log = logging.getLogger(__name__)
 
@@ -110,14 +111,21 @@ class Schedule:
             self._untold.popleft()
 
 
-def refuse_wrong_crons(entries: Iterable[ScheduleSettings]) -> None:
-    """Raise ConfigurationError for all schedules whose cron is none, at once."""
+def refuse_impossible(settings: Settings) -> None:
+    """Raise ConfigurationError for all schedules that would never make a run, at once.
+
+    Their cron is none, or their target does not bear the preset.
+    """
     problems = []
-    for entry in entries:
+    for entry in settings.schedule:
         try:
             cron_trigger(entry)
         except ConfigurationError as error:
             problems += error.problems
+        try:
+            make_plan(settings, entry.target, entry.preset, entry.scenario)
+        except InvalidInputError as error:
+            problems.append(f"schedule {entry.name}: {error.field}: {error.message}")
     if problems:
         raise ConfigurationError(problems)
 

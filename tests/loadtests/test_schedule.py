@@ -2,10 +2,13 @@
 
 import logging
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from loadtests.schedule import Schedule, cron_trigger
+from tests.cli.running import perfhouse
+from tests.servers.warehouse import write_config
 from warehouse.errors import ConfigurationError, PerfhouseError, RefusedError, WarehouseAwayError
 from warehouse.settings import ScheduleSettings
 
@@ -145,3 +148,45 @@ def test_a_run_that_could_not_be_requested_is_missed_unless_the_warehouse_refuse
     schedule = Schedule([HOURLY], request, since=START, tell_missed=lambda *said: told.append(said[2]))
     schedule.tick(DUE + seconds(1))
     assert told == ["it could not be requested: nobody answers"] * amount
+
+
+LIMITED = """
+[[target]]
+name = "shop"
+url = "http://127.0.0.1:9"
+endpoint = [{ path = "/" }]
+load = { users = 10, requests_per_s = 10, duration_s = 200 }
+[[target]]
+name = "fenced"
+url = "http://127.0.0.1:9"
+endpoint = [{ path = "/" }]
+"""
+
+
+def scheduled(folder: Path, **fields: str) -> str:
+    """What `check` says of a configuration with this schedule."""
+    told = {"name": "night", "cron": "0 2 * * *", "target": "shop", "preset": "smoke"} | fields
+    entry = "[[schedule]]\n" + "".join(f'{key} = "{value}"\n' for key, value in told.items())
+    done = perfhouse("check", config=write_config(folder, LIMITED + entry))
+    assert done.returncode == (0 if ": ok;" in done.stderr else 78)
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, ": ok;"),
+        (
+            {"preset": "light"},
+            "schedule night: preset: light asks for users = 20, ",
+        ),
+        ({"target": "fenced"}, "schedule night: target: "),
+        ({"scenario": "invoice-api"}, "schedule night: scenario: "),
+        ({"target": "nowhere"}, "nowhere"),
+        ({"cron": "61 2 * * *"}, "schedule night: cron: "),
+    ],
+)
+def test_check_refuses_schedules_that_would_never_make_a_run(
+    tmp_path: Path, fields: dict[str, str], said: str
+) -> None:
+    assert said in scheduled(tmp_path, **fields)
