@@ -40,7 +40,13 @@ def test_only_the_writers_change_rows() -> None:
             found.add(name)
     storing = {"warehouse/ingest.py", "warehouse/series.py", "warehouse/shapes.py"}
     running = {f"warehouse/{name}.py" for name in ("runs", "run_orders", "run_rows", "audit")}
-    kept = {"warehouse/retention.py", "warehouse/restore.py", "warehouse/schema.py", "warehouse/compact.py"}
+    kept = {
+        "warehouse/retention.py",
+        "warehouse/restore.py",
+        "warehouse/schema.py",
+        "warehouse/compact.py",
+        "warehouse/cold.py",
+    }
     celled = {"warehouse/tiers.py", "warehouse/placing.py", "warehouse/rollups.py"}
     made_up = {f"warehouse/simulation/{name}.py" for name in ("build", "runs", "scene")}
     assert found == storing | running | celled | kept | made_up

@@ -49,11 +49,16 @@ def fold(connection: DuckDBPyConnection, day: int) -> int:
             replace(connection, cells, span)
         if start < (tiers.read(connection, DAYS).sealed_until or start):
             replace_day(connection, span)
+        folded = (
+            "ts >= ? AND ts < ? "
+            "AND (series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)"
+        )
         connection.execute(
-            "DELETE FROM attempt WHERE ts >= ? AND ts < ? "
-            "AND (series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)",
+            f"INSERT INTO attempt_late SELECT * FROM attempt WHERE {folded} "
+            "AND ts::DATE IN (SELECT day FROM cold_day)",
             [span.start, span.end],
         )
+        connection.execute(f"DELETE FROM attempt WHERE {folded}", [span.start, span.end])
         tiers.forget(connection, ATTEMPT, found, wanted)
     return int(wanted.num_rows)
 

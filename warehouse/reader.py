@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from warehouse import salvage
+from warehouse import cold, salvage
 from warehouse.errors import BusyError, DeadlineError, InvalidInputError, StorageError, TooManyRowsError
 from warehouse.exports import Export
 from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
@@ -20,6 +20,8 @@ from warehouse.questions.asking import Statement
 from warehouse.simulated import COLUMN
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from warehouse.store import Store
 
 EXPORTS_AT_ONCE = 2
@@ -55,7 +57,8 @@ class Reader:
         most = limit if limit and statement.finish is None else self._row_cap + 1
         try:
             with _in_our_words():
-                table = self._read(f"SELECT * FROM ({sql}) LIMIT {most}", self._values(statement), until)  # noqa: S608 - our own question
+                limited = f"SELECT * FROM ({sql}) LIMIT {most}"  # noqa: S608 - our own question
+                table = self._read(limited, self._values(statement), until, with_cold=statement.cold)
         except _InterruptedError:
             raise self._too_slow("ran") from None
         finally:
@@ -72,7 +75,7 @@ class Reader:
         """How many rows the answer has. Raises DeadlineError."""
         if statement.finish is not None:
             return int(self.answer(statement).num_rows)
-        counted = Statement(_counted(statement), statement.values, sizes=statement.sizes)
+        counted = Statement(_counted(statement), statement.values, sizes=statement.sizes, cold=statement.cold)
         return int(self.answer(counted)["rows"][0].as_py())
 
     def stream(self, statement: Statement, export: Export | None = None) -> Iterator[pa.RecordBatch]:
@@ -107,10 +110,14 @@ class Reader:
         with self._store.lend() as lease, export.interrupted_by(lease.interrupt):
             with lease.busy() as connection:
                 connection.begin()
+                warmed = self._warmed(connection, statement.streamed, values) if statement.cold else None
                 if statement.raw:
-                    counted = connection.sql(_counted(statement), params=values)
+                    counting = _counted(statement)
+                    if statement.cold:
+                        counting = self._warmed(connection, counting, values)
+                    counted = connection.sql(counting, params=values)
                     export.total = int(counted.fetchall()[0][0])
-                lease.blocks = connection.sql(statement.streamed, params=values).to_arrow_reader(
+                lease.blocks = connection.sql(warmed or statement.streamed, params=values).to_arrow_reader(
                     ROWS_PER_BLOCK
                 )
                 schema = lease.blocks.schema
@@ -130,13 +137,24 @@ class Reader:
             status=504,
         )
 
-    def _read(self, sql: str, values: dict[str, object], until: float) -> pa.Table:
+    def _warmed(self, connection: DuckDBPyConnection, sql: str, values: dict[str, object]) -> str:
+        """The statement over the attempts of cold days too, on a connection within a transaction."""
+        return cold.with_cold(connection, self._store.settings.data_dir, sql, values)
+
+    def _read(
+        self, sql: str, values: dict[str, object], until: float, *, with_cold: bool = False
+    ) -> pa.Table:
         """Run it until it ends or its time is over; again where the file was opened anew meanwhile."""
         patient_until = min(until, time.monotonic() + GATE_S)
         while True:
             try:
                 with self._interrupted_at(until) as lease, lease.busy() as connection:
-                    return connection.sql(sql, params=values).to_arrow_table()
+                    if with_cold:
+                        connection.begin()
+                        sql_now = self._warmed(connection, sql, values)
+                    else:
+                        sql_now = sql
+                    return connection.sql(sql_now, params=values).to_arrow_table()
             except (CalledBackError, duckdb.InterruptException):
                 if time.monotonic() >= until:
                     raise

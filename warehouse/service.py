@@ -17,6 +17,7 @@ from warehouse.compact import DRAFT, Compaction, Step
 from warehouse.errors import BusyError, StorageError
 from warehouse.exchange import exchange
 from warehouse.exports import Exports
+from warehouse.freezer import Freezer
 from warehouse.judge import Judge
 from warehouse.keeper import Keeper
 from warehouse.model import JobState, now
@@ -69,6 +70,7 @@ class Warehouse:
         self.refusals = Refusals(self._audit_refusal)
         self.judge = Judge(self.store, self.writer)
         self.upkeep = Upkeep(self.store, self.writer)
+        self.freezer = Freezer(self.store, self.writer)
         self.clock = Clock(settings.data_dir / "warehouse.clock")
         self._held = False
         self._rewriting = threading.Lock()
@@ -87,7 +89,7 @@ class Warehouse:
         self._preload.start()
 
     def expire(self) -> dict[str, int]:
-        """Delete what is older than the configuration keeps; rows deleted per table.
+        """Let old days go cold, delete what is older than the configuration keeps; rows deleted per table.
 
         Nothing is deleted while the clock may be wrong, or nothing can be written.
         """
@@ -100,6 +102,8 @@ class Warehouse:
             return {}
         kept = self.settings.retention
         try:
+            with self.upkeep.hold():
+                self.freezer.work()
             return self.writer.submit(
                 lambda connection: retention.expire(
                     connection, now().replace(tzinfo=None), kept.raw_days, max(kept.cell_days, kept.raw_days)

@@ -84,6 +84,13 @@ class RetentionSettings(Section):
     cell_days: Annotated[int, Field(ge=1, le=3700)] = 400
 
 
+class ColdSettings(Section):
+    """Closed days as Parquet files beside the warehouse; without `after_days` none goes there."""
+
+    after_days: Annotated[int, Field(ge=1, le=4000)] | None = None
+    keep_days: Annotated[int, Field(ge=1, le=36_500)] = 3650
+
+
 class CollectorsSettings(Section):
     """The scheduled daemon."""
 
@@ -121,6 +128,7 @@ class Settings(Section):
     warehouse: WarehouseSettings = WarehouseSettings()
     dashboard: DashboardSettings = DashboardSettings()
     retention: RetentionSettings = RetentionSettings()
+    cold: ColdSettings = ColdSettings()
     collectors: CollectorsSettings = CollectorsSettings()
     demo: DemoSettings = DemoSettings()
     target: tuple[TargetSettings, ...] = ()
@@ -141,6 +149,15 @@ class Settings(Section):
     @model_validator(mode="after")
     def _ports_differ(self) -> Settings:
         _refuse_shared_ports(self.warehouse, self.dashboard, self.demo)
+        return self
+
+    @model_validator(mode="after")
+    def _cold_before_deleted(self) -> Settings:
+        after = self.cold.after_days
+        if after is not None and after >= self.retention.raw_days:
+            raise ValueError(
+                f"expected cold.after_days below raw_days ({self.retention.raw_days}), given {after}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`[warehouse]`": settings.WarehouseSettings,
     "`[dashboard]`": settings.DashboardSettings,
     "`[retention]`": settings.RetentionSettings,
+    "`[cold]`": settings.ColdSettings,
     "`[collectors]`": settings.CollectorsSettings,
     "`[demo]`": settings.DemoSettings,
     "`[host]`": settings.HostSettings,

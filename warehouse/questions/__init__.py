@@ -72,6 +72,7 @@ QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
         runs.audit_log,
         storage.samples,
         storage.storage,
+        storage.cold_days,
         storage.simulated_changes,
     )
 }

@@ -48,6 +48,8 @@ class Statement:
     order: str = ""
     raw: bool = False
     """Whether the answer is rows as they are stored, of any number: streamed, they are not sorted."""
+    cold: bool = False
+    """Whether `attempt` stands for the attempts of cold days too."""
     finish: Callable[[pa.Table], pa.Table] | None = None
     """What SQL cannot say: a pure function from the rows it found to the answer, which is short."""
     sizes: bool = False

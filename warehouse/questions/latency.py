@@ -279,6 +279,7 @@ def attempts(asked: Attempts) -> Statement:
         ),
         order='"at", target, endpoint',
         raw=True,
+        cold=True,
     )
 
 

@@ -43,6 +43,11 @@ def simulated_changes(_: Nothing) -> Statement:
     )
 
 
+def cold_days(_: Nothing) -> Statement:
+    """Closed days whose attempts lie in Parquet files below the data directory, and how much is in each."""
+    return Statement("SELECT day, file, rows, bytes, row_hash, frozen_at FROM cold_day", order="day")
+
+
 def storage(_: Nothing) -> Statement:
     """Rows, age and room of each table; the file, its log, its growth a day and when the disk will be full.
 
@@ -114,6 +119,10 @@ def storage(_: Nothing) -> Statement:
             SELECT 'tier', count(*), min(raw_from), max(sealed_until) FROM tier
             UNION ALL
             SELECT 'dirty', count(*), min(hour), max(hour) FROM dirty
+            UNION ALL
+            SELECT 'cold_day', count(*), min(day)::TIMESTAMP_MS, max(day)::TIMESTAMP_MS FROM cold_day
+            UNION ALL
+            SELECT 'attempt_late', count(*), min(ts), max(ts) FROM attempt_late
             UNION ALL
             SELECT 'simulation', count(*), min(from_ts), max(until_ts) FROM simulation
             UNION ALL
