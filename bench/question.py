@@ -9,7 +9,7 @@ from bench.report import Section, nearest_rank, spread
 from bench.service import scratch, warehouse, write_config
 from warehouse.client import Client
 from warehouse.model import now
-from warehouse.questions.latency import PercentileTrend
+from warehouse.questions.percentiles import PercentileTrend
 from warehouse.settings import Settings
 from warehouse.store import Store
 

@@ -113,7 +113,7 @@ class Client(RunCalls):
         )
 
     def ask(self, question: str, **parameters: Parameter) -> pl.DataFrame:
-        """The answer to a question: instants are UTC.
+        """The answer to a question: instants are UTC, names in full.
 
         Raises WarehouseAwayError, NotAllowedError, DeadlineError, TooManyRowsError or InvalidInputError.
         """
@@ -123,7 +123,7 @@ class Client(RunCalls):
             params=query_of(parameters),
             headers={"accept": ARROW},
         )
-        return pl.read_ipc_stream(answer.content)
+        return pl.read_ipc_stream(answer.content).cast({pl.Categorical: pl.String})
 
     def export(
         self,

@@ -99,7 +99,10 @@ def _iso(column: pa.Array) -> pa.Array:
 
 
 def _safe(batch: pa.RecordBatch, form: Format) -> pa.RecordBatch:
-    """The batch as this format wants it: in CSV, no live formulas and instants as ISO 8601."""
+    """The batch as this format wants it: names in full; in CSV, no live formulas and instants as ISO 8601."""
+    if form == "arrow":
+        return batch
+    batch = _in_full(batch)
     if form != "csv":
         return batch
     columns = []
@@ -110,6 +113,15 @@ def _safe(batch: pa.RecordBatch, form: Format) -> pa.RecordBatch:
             columns.append(_iso(column))
         else:
             columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _in_full(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with names in place of numbers for them."""
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from warehouse import cold, salvage
 from warehouse.errors import BusyError, DeadlineError, InvalidInputError, StorageError, TooManyRowsError
 from warehouse.exports import Export
 from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
-from warehouse.questions.asking import Statement
+from warehouse.questions.asking import Staged, Statement
 from warehouse.simulated import COLUMN
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ GATE_S = 5.0
 """How long a question waits for a database that was invalidated to be opened again."""
 
 AGAIN_S = 0.1
+
+PARTS_PER_ROW = 10
+"""How many times the row cap the cells may be that an answer is merged of."""
 
 
 class Reader:
@@ -53,12 +56,9 @@ class Reader:
         until = time.monotonic() + self._deadline_s
         if not self._slots.acquire(timeout=self._deadline_s):
             raise self._too_slow("waited for other questions")
-        sql = statement.streamed if limit else statement.ordered
-        most = limit if limit and statement.finish is None else self._row_cap + 1
         try:
             with _in_our_words():
-                limited = f"SELECT * FROM ({sql}) LIMIT {most}"  # noqa: S608 - our own question
-                table = self._read(limited, self._values(statement), until, with_cold=statement.cold)
+                table = self._rows(statement, limit, until)
         except _InterruptedError:
             raise self._too_slow("ran") from None
         finally:
@@ -69,11 +69,13 @@ class Reader:
                 "Ask for a shorter window, fewer series or larger buckets, or export it.",
                 status=413,
             )
+        if isinstance(statement, Staged):
+            return in_utc(table.slice(0, limit))
         return in_utc(table if statement.finish is None else statement.finish(table).slice(0, limit))
 
     def count(self, statement: Statement) -> int:
         """How many rows the answer has. Raises DeadlineError."""
-        if statement.finish is not None:
+        if statement.finish is not None or isinstance(statement, Staged):
             return int(self.answer(statement).num_rows)
         counted = Statement(_counted(statement), statement.values, sizes=statement.sizes, cold=statement.cold)
         return int(self.answer(counted)["rows"][0].as_py())
@@ -87,7 +89,7 @@ class Reader:
         """
         export = export or Export()
         with export.reading():
-            if statement.finish is not None:
+            if statement.finish is not None or isinstance(statement, Staged):
                 table = self.answer(statement)
                 batches = _first_schema(table.schema, iter(table.to_batches()))
                 yield from _told(batches, export, simulated=self._store.simulated)
@@ -141,20 +143,49 @@ class Reader:
         """The statement over the attempts of cold days too, on a connection within a transaction."""
         return cold.with_cold(connection, self._store.settings.data_dir, sql, values)
 
-    def _read(
-        self, sql: str, values: dict[str, object], until: float, *, with_cold: bool = False
-    ) -> pa.Table:
-        """Run it until it ends or its time is over; again where the file was opened anew meanwhile."""
+    def _rows(self, statement: Statement, limit: int | None, until: float) -> pa.Table:
+        """What the statement finds, at most a row more than the cap."""
+        if isinstance(statement, Staged):
+            return self._read(lambda connection: self._stages(connection, statement), until)
+        sql = statement.streamed if limit else statement.ordered
+        most = limit if limit and statement.finish is None else self._row_cap + 1
+        limited = f"SELECT * FROM ({sql}) LIMIT {most}"  # noqa: S608 - our own question
+        values = self._values(statement)
+
+        def find(connection: DuckDBPyConnection) -> pa.Table:
+            asked = limited
+            if statement.cold:
+                connection.begin()
+                asked = self._warmed(connection, limited, values)
+            return connection.sql(asked, params=values).to_arrow_table()
+
+        return self._read(find, until)
+
+    def _stages(self, connection: DuckDBPyConnection, statement: Staged) -> pa.Table:
+        """The answer of a staged question, from one snapshot. Raises TooManyRowsError."""
+        most = self._row_cap * PARTS_PER_ROW
+        connection.begin()
+        tables: dict[str, pa.Table] = {}
+        for stage in (lambda _: statement.first, statement.then):
+            for piece in stage(tables):
+                found = connection.sql(piece.sql, params=dict(piece.values)).to_arrow_table()
+                if found.num_rows > most:
+                    raise TooManyRowsError(
+                        f"the answer is made of more than {most} parts",
+                        "Ask for a shorter window, fewer series or larger buckets.",
+                        status=413,
+                    )
+                tables[piece.name] = found
+        connection.rollback()
+        return statement.join(tables)
+
+    def _read(self, work: Callable[[DuckDBPyConnection], pa.Table], until: float) -> pa.Table:
+        """Do it until it ends or its time is over; again where the file was opened anew meanwhile."""
         patient_until = min(until, time.monotonic() + GATE_S)
         while True:
             try:
                 with self._interrupted_at(until) as lease, lease.busy() as connection:
-                    if with_cold:
-                        connection.begin()
-                        sql_now = self._warmed(connection, sql, values)
-                    else:
-                        sql_now = sql
-                    return connection.sql(sql_now, params=values).to_arrow_table()
+                    return work(connection)
             except (CalledBackError, duckdb.InterruptException):
                 if time.monotonic() >= until:
                     raise
@@ -227,7 +258,7 @@ def _told(batches: Iterator[pa.RecordBatch], export: Export, *, simulated: bool)
 
 
 def in_utc(table: pa.Table) -> pa.Table:
-    """The table with its instants marked as UTC and its enums as text."""
+    """The table with its instants marked as UTC and its enums, whose numbers are unsigned, as text."""
     return table.cast(_utc_schema(table.schema))
 
 
@@ -238,8 +269,8 @@ def _utc_schema(schema: pa.Schema) -> pa.Schema:
 def _outward(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_timestamp(kind):
         return pa.timestamp("ms", "UTC")
-    if pa.types.is_dictionary(kind):
-        return pa.string()
+    if pa.types.is_dictionary(kind) and pa.types.is_unsigned_integer(kind.index_type):
+        return pa.string()  # an enum; names that a question gave numbers stay numbers with their names
     return kind
 
 

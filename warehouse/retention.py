@@ -93,11 +93,22 @@ def _expire_cells(connection: DuckDBPyConnection, at: datetime, cell_days: int) 
     for width_s in (FIVE_MINUTES, HOUR):
         connection.execute("DELETE FROM attempt_cell_outcome WHERE ts < ? AND width_s = ?", [limit, width_s])
         deleted[TABLES[width_s]] = _expire_table(connection, TABLES[width_s], "ts", limit)
+    fine = floor(at - timedelta(days=FINE_DAYS), DAY)
+    _tell_from(connection, tiers.CELLS, limit)
+    _tell_from(connection, tiers.FINE, fine)
     connection.execute(
         "UPDATE attempt_cell_5m SET histogram = NULL WHERE ts < ? AND histogram IS NOT NULL",
-        [floor(at - timedelta(days=FINE_DAYS), DAY)],
+        [fine - timedelta(days=2)],
     )
     return deleted
+
+
+def _tell_from(connection: DuckDBPyConnection, name: str, limit: datetime) -> None:
+    """Tell since when something is kept, where that is later than it was."""
+    known = tiers.read(connection, name).raw_from
+    if known is None or known < limit:
+        with transaction(connection):
+            tiers.move(connection, name, raw_from=limit)
 
 
 def _expire_table(connection: DuckDBPyConnection, table: str, column: str, limit: datetime) -> int:

@@ -139,14 +139,21 @@ def _seal(hands: Hands, until: datetime, at: datetime) -> datetime | None:
                 for cells in fresh:
                     insert(writing, cells)
                 tiers.move(writing, ATTEMPT, sealed_until=end)
+                if is_recent(Span(start, end), at) and tiers.read(writing, tiers.FINE).raw_from is None:
+                    tiers.move(writing, tiers.FINE, raw_from=start)
 
     hands.write(put)
     return end
 
 
+def is_recent(span: Span, at: datetime) -> bool:
+    """Whether the span's cells of 5 minutes have histograms: two days longer than questions count on it."""
+    return span.end > at - timedelta(days=FINE_DAYS + 2)
+
+
 def _fine_and_hours(connection: DuckDBPyConnection, span: Span, at: datetime) -> list[Cells]:
     """The cells of 5 minutes of a span, and those of the hours that end within it."""
-    is_fine = span.end > at - timedelta(days=FINE_DAYS)
+    is_fine = is_recent(span, at)
     fine = attempt_cells(connection, span, FIVE_MINUTES, packed=is_fine)
     hours = Span(floor(span.start, HOUR), floor(span.end, HOUR), span.wanted)
     if hours.start == hours.end:

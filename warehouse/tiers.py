@@ -22,6 +22,9 @@ ATTEMPT, SAMPLE = "attempt", "sample"
 FINE_DAYS = 30
 """For how many days cells of 5 minutes have a histogram."""
 
+CELLS, FINE = f"{ATTEMPT}_cells", f"{ATTEMPT}_fine"
+"""Their `raw_from` tells since when there are cells narrower than a day, and histograms of 5 minutes."""
+
 
 @dataclass(frozen=True)
 class Tier:

@@ -36,6 +36,7 @@ def some_attempts(chance: random.Random, since: datetime, until: datetime, many:
     made = []
     for _ in range(many):
         at = since + chance.random() * (until - since)
+        at = at.replace(microsecond=at.microsecond // 1000 * 1000)
         fields: dict[str, Any] = {"endpoint": f"GET /{chance.randrange(3)}", "deadline_us": 3_000_000}
         kind = chance.random()
         if kind < 0.85:

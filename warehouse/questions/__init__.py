@@ -9,6 +9,7 @@ from warehouse.questions import (
     hosts,
     latency,
     load_curve,
+    percentiles,
     queries,
     query_changes,
     query_latency,
@@ -23,8 +24,8 @@ from warehouse.questions.asking import Statement
 QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
     question.__name__: question
     for question in (
-        latency.percentile_trend,
-        latency.latency_summary,
+        percentiles.percentile_trend,
+        percentiles.latency_summary,
         latency.endpoint_states,
         latency.errors_by_class,
         latency.phase_breakdown,

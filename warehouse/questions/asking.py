@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -43,7 +43,7 @@ Texts = Annotated[tuple[Text, ...], Field(max_length=200)]
 class Statement:
     """One SQL statement with bound values."""
 
-    sql: str
+    sql: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
     order: str = ""
     raw: bool = False
@@ -64,6 +64,31 @@ class Statement:
     def ordered(self) -> str:
         """The statement with its rows in order."""
         return f"{self.sql}\nORDER BY {self.order}" if self.order else self.sql
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One of the statements that a question needs, by name."""
+
+    name: str
+    sql: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+Tables = Mapping[str, pa.Table]
+"""What pieces found, by their names."""
+
+
+@dataclass(frozen=True)
+class Staged(Statement):
+    """A question in stages: what `first` finds decides what is read `then`; `join` makes the answer of it.
+
+    All of it sees the rows of one moment. `then` and `join` are pure.
+    """
+
+    first: tuple[Piece, ...] = ()
+    then: Callable[[Tables], Sequence[Piece]] = lambda _: ()
+    join: Callable[[Tables], pa.Table] = lambda tables: next(iter(tables.values()))
 
 
 class Asked(BaseModel):

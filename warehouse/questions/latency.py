@@ -1,4 +1,4 @@
-"""Questions about probed endpoints: percentiles, errors, phases, and the attempts themselves."""
+"""Questions about probed endpoints: states, errors, phases, bands, and the attempts themselves."""
 
 from __future__ import annotations
 
@@ -12,77 +12,15 @@ from warehouse.questions.asking import (
     IN_WINDOW,
     Nothing,
     Statement,
-    Texts,
-    Trend,
-    Window,
     chosen,
     newest,
 )
-
-CENSORED = 4_294_967_296
-"""Added to a timeout's deadline (µs), so that it ranks above every measured answer, which fits 32 bits."""
+from warehouse.questions.percentiles import CHOSEN, Endpoints, EndpointTrend
 
 HEATMAP_BUCKETS = 120
 RECENT_ATTEMPTS = 20
 GONE_S = 120
 BANDS_PER_DOUBLING = 2
-
-CHOSEN = f"""
-    SELECT series_id, target, object AS endpoint
-    FROM series
-    WHERE kind = 'probe' AND {chosen("target", "target")} AND {chosen("object", "endpoint")}
-"""
-
-PERCENTILES = f"""
-    (ranks[1] % {CENSORED}) / 1000 AS p50_ms, ranks[1] >= {CENSORED} AS p50_above,
-    (ranks[2] % {CENSORED}) / 1000 AS p95_ms, ranks[2] >= {CENSORED} AS p95_above,
-    (ranks[3] % {CENSORED}) / 1000 AS p99_ms, ranks[3] >= {CENSORED} AS p99_above,
-    max_us / 1000 AS max_ms,
-    'raw' AS tier, 'probe' AS source, 0.0::DOUBLE AS error_bound
-"""
-
-AGGREGATES = """
-    count(*) AS attempts, count(rank) AS n, count(*) FILTER (outcome = 'timeout') AS timeouts,
-    count(*) FILTER (outcome <> 'ok') AS errors,
-    quantile_disc(rank, [0.50, 0.95, 0.99]) AS ranks,
-    max(total_us) FILTER (outcome = 'ok') AS max_us
-"""
-
-RANKED = f"""
-    SELECT ts, series_id, outcome, status, total_us,
-        CASE outcome
-            WHEN 'ok' THEN total_us::UBIGINT
-            WHEN 'timeout' THEN {CENSORED}::UBIGINT + deadline_us
-        END AS rank
-    FROM attempt
-    WHERE {IN_WINDOW} AND series_id IN (SELECT series_id FROM chosen)
-"""
-
-
-class Endpoints(Window):
-    """The chosen endpoints of the chosen targets; none named means all."""
-
-    target: Texts = ()
-    endpoint: Texts = ()
-
-
-class EndpointSummary(Endpoints):
-    """`merged` pools the attempts of all chosen endpoints before any percentile is taken."""
-
-    merged: bool = False
-
-
-class EndpointTrend(Trend):
-    """The chosen endpoints over time."""
-
-    target: Texts = ()
-    endpoint: Texts = ()
-
-
-class PercentileTrend(EndpointTrend):
-    """`merged` pools the attempts of all chosen endpoints before any percentile is taken."""
-
-    merged: bool = False
 
 
 class Heatmap(EndpointTrend):
@@ -95,59 +33,6 @@ class Attempts(Endpoints):
     """Single attempts, of the named outcomes or of all."""
 
     outcome: Annotated[tuple[Outcome, ...], Field(max_length=20)] = ()
-
-
-def percentile_trend(asked: PercentileTrend) -> Statement:
-    """p50, p95 and p99 of probed latency over time, per endpoint or pooled (ms, nearest rank)."""
-    by = "0" if asked.merged else "series_id"
-    return Statement(
-        f"""
-        WITH chosen AS ({CHOSEN}),
-        ranked AS ({RANKED}),
-        grouped AS (
-            SELECT {BUCKET} AS bucket_at, {by} AS series_id, {AGGREGATES}
-            FROM ranked
-            GROUP BY 1, 2
-        )
-        SELECT bucket_at, $bucket_ms // 1000 AS bucket_s, target, endpoint, attempts, n, timeouts, errors,
-            {PERCENTILES}
-        FROM grouped LEFT JOIN chosen USING (series_id)
-        """,
-        asked.values(target=asked.target, endpoint=asked.endpoint),
-        order="bucket_at, target, endpoint",
-    )
-
-
-def latency_summary(asked: EndpointSummary) -> Statement:
-    """Percentiles, errors and the last outcome of the whole window, per endpoint or pooled.
-
-    `skipped` counts the probes that were due and did not happen: what they would have met is not in the
-    other numbers.
-    """
-    by = "0" if asked.merged else "series_id"
-    return Statement(
-        f"""
-        WITH chosen AS ({CHOSEN}),
-        ranked AS ({RANKED}),
-        grouped AS (
-            SELECT {by} AS series_id, {AGGREGATES}, max(ts) AS last_at,
-                arg_max(outcome, ts) AS last_outcome, arg_max_null(status, ts) AS last_status
-            FROM ranked
-            GROUP BY 1
-        ),
-        skipped AS (
-            SELECT {by} AS series_id, sum(missed)::BIGINT AS skipped
-            FROM gap JOIN chosen ON job = 'probe ' || target || ' ' || endpoint
-            WHERE ts < $end AND until_ts >= $start
-            GROUP BY 1
-        )
-        SELECT target, endpoint, attempts, n, timeouts, errors, coalesce(skipped, 0) AS skipped,
-            {PERCENTILES}, errors / attempts AS error_ratio, last_at, last_outcome, last_status
-        FROM grouped LEFT JOIN chosen USING (series_id) LEFT JOIN skipped USING (series_id)
-        """,
-        asked.values(target=asked.target, endpoint=asked.endpoint),
-        order="p95_above DESC, p95_ms DESC NULLS LAST, target, endpoint",
-    )
 
 
 def endpoint_states(asked: Endpoints) -> Statement:

@@ -1,0 +1,303 @@
+"""Questions about percentiles of probed latency, over time and of a window, joined from all tiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from warehouse.cells import DAY, RANK, UNKNOWN
+from warehouse.histogram import SQL_BUCKET
+from warehouse.questions import joining, rows, sources
+from warehouse.questions.asking import Piece, Staged, Tables, Texts, Trend, Window, chosen, stored
+from warehouse.questions.joining import Holdings, Reading
+
+CHOSEN = f"""
+    SELECT series_id, target, object AS endpoint
+    FROM series
+    WHERE kind = 'probe' AND {chosen("target", "target")} AND {chosen("object", "endpoint")}
+"""
+
+SMALL = 200_000
+"""So many attempts are ranked as fast as their cells are merged, and exactly."""
+
+SMALL_WINDOW = timedelta(days=1)
+MAX_TREND_BUCKETS = 1000
+
+
+class Endpoints(Window):
+    """The chosen endpoints of the chosen targets; none named means all."""
+
+    target: Texts = ()
+    endpoint: Texts = ()
+
+
+class EndpointSummary(Endpoints):
+    """`merged` pools the attempts of all chosen endpoints before any percentile is taken."""
+
+    merged: bool = False
+
+
+class EndpointTrend(Trend):
+    """The chosen endpoints over time."""
+
+    target: Texts = ()
+    endpoint: Texts = ()
+
+
+class PercentileTrend(EndpointTrend):
+    """`merged` pools the attempts of all chosen endpoints before any percentile is taken."""
+
+    buckets: Annotated[int, Field(ge=1, le=MAX_TREND_BUCKETS)] = 300
+    merged: bool = False
+
+
+Chosen = EndpointSummary | PercentileTrend
+
+
+def percentile_trend(asked: PercentileTrend) -> Staged:
+    """p50, p95 and p99 of probed latency over time, per endpoint or pooled (ms, nearest rank).
+
+    `tier` tells what was read and `error_bound` how far a percentile may be off: 0 where single attempts or
+    the percentiles of a sealed cell were, 0.01 where histograms were merged. Where the attempts of so narrow
+    buckets are deleted, the buckets are wider, as `bucket_s` says.
+    """
+    reading = _once(lambda tables: _trend_reading(asked, tables))
+    return Staged(
+        first=_first(asked),
+        then=lambda tables: _then(asked, tables, reading(tables)),
+        join=lambda tables: _join_trend(asked, tables, reading(tables)),
+    )
+
+
+def latency_summary(asked: EndpointSummary) -> Staged:
+    """Percentiles, errors and the last outcome of the whole window, per endpoint or pooled.
+
+    `skipped` counts the probes that were due and did not happen: what they would have met is not in the
+    other numbers.
+    """
+    by = "0" if asked.merged else "series_id"
+    skipped = Piece(
+        "skipped",
+        f"""
+        WITH chosen AS ({CHOSEN})
+        SELECT {by}::BIGINT AS series_id, sum(missed)::BIGINT AS skipped
+        FROM gap JOIN chosen ON job = 'probe ' || target || ' ' || endpoint
+        WHERE ts < $end AND until_ts >= $start
+        GROUP BY 1
+        """,
+        asked.values(target=asked.target, endpoint=asked.endpoint),
+    )
+    reading = _once(lambda tables: _summary_reading(asked, tables))
+    return Staged(
+        first=(*_first(asked), skipped),
+        then=lambda tables: _then(asked, tables, reading(tables)),
+        join=lambda tables: _join_summary(asked, tables, reading(tables)),
+    )
+
+
+def _once(work: Callable[[Tables], Reading]) -> Callable[[Tables], Reading]:
+    """The same plan for the same tables, made once."""
+    made: list[tuple[pa.Table, Reading]] = []
+
+    def plan(tables: Tables) -> Reading:
+        if not made or made[-1][0] is not tables["tier"]:
+            made[:] = [(tables["tier"], work(tables))]
+        return made[-1][1]
+
+    return plan
+
+
+def _first(asked: Chosen) -> tuple[Piece, ...]:
+    """What decides how the window is read: the series, what the tiers hold, which hours are dirty."""
+    span = {"start": stored(asked.start) - timedelta(hours=1), "end": stored(asked.end)}
+    pieces = [
+        Piece(
+            "chosen",
+            f"{CHOSEN} ORDER BY target, endpoint",
+            {"target": list(asked.target), "endpoint": list(asked.endpoint)},
+        ),
+        Piece("tier", "SELECT name, sealed_until, raw_from FROM tier WHERE starts_with(name, 'attempt')"),
+        Piece(
+            "dirty",
+            "SELECT DISTINCT series_id, epoch_ms(hour) // 3600000 AS hour FROM dirty "
+            "WHERE tier = 'attempt' AND hour >= $start AND hour < $end",
+            span,
+        ),
+    ]
+    if asked.end - asked.start <= SMALL_WINDOW:
+        pieces.append(
+            Piece(
+                "volume",
+                f"SELECT coalesce(sum(attempts), 0)::BIGINT AS attempts FROM attempt_cell_1h "
+                f"WHERE ts >= {sources.literal(span['start'])} AND ts < {sources.literal(span['end'])}",
+            )
+        )
+    return tuple(pieces)
+
+
+def _held(tables: Tables) -> Holdings:
+    told = {row["name"]: row for row in tables["tier"].to_pylist()}
+
+    def of(name: str, column: str) -> datetime | None:
+        found: datetime | None = told.get(name, {}).get(column)
+        return found
+
+    raw_from = of("attempt", "raw_from")
+    since = 0 if raw_from is None else joining.hour_of(raw_from)
+    dirty = zip(tables["dirty"]["series_id"].to_pylist(), tables["dirty"]["hour"].to_pylist(), strict=True)
+    return Holdings(
+        sealed=of("attempt", "sealed_until"),
+        days=of("attempt_1d", "sealed_until"),
+        raw_from=raw_from,
+        cells_from=of("attempt_cells", "raw_from"),
+        fine_from=of("attempt_fine", "raw_from"),
+        dirty=frozenset((series, hour) for series, hour in dirty if hour >= since),
+    )
+
+
+def _is_small(tables: Tables) -> bool:
+    return "volume" in tables and tables["volume"]["attempts"][0].as_py() <= SMALL
+
+
+def _trend_reading(asked: PercentileTrend, tables: Tables) -> Reading:
+    held = _held(tables)
+    start, end = stored(asked.start), stored(asked.end)
+    width_s = joining.usable_width(asked.bucket_s, start, held, merged=asked.merged)
+    buckets = joining.buckets_of(start, end, width_s)
+    return joining.plan(buckets, width_s, held, merged=asked.merged, small=_is_small(tables))
+
+
+def _summary_reading(asked: EndpointSummary, tables: Tables) -> Reading:
+    window = (stored(asked.start), stored(asked.end))
+    return joining.plan([window], DAY, _held(tables), merged=True, small=_is_small(tables))
+
+
+def _then(asked: Chosen, tables: Tables, reading: Reading) -> Sequence[Piece]:
+    """The statements that read what the plan says."""
+    held = _held(tables)
+    read = sources.sources_of(reading, held)
+    numbers = tables["chosen"]["series_id"].to_pylist()
+    series = sources.of_series(numbers, every=not (asked.target or asked.endpoint))
+    bucket = f"epoch_ms(ts) // {reading.width_s * 1000}" if isinstance(asked, Trend) else "0::BIGINT"
+    by = f"{bucket} AS bucket, {'0::BIGINT' if asked.merged else 'series_id'} AS series_id"
+    pieces = []
+    if read.exact:
+        pieces.append(Piece("exact", sources.union(read.exact, f"{by}, {_EXACT}", series)))
+    if read.raw:
+        attempts = sources.union(read.raw, f"{by}, {_OF_ATTEMPT}", series)
+        pieces.append(Piece("raw", f"SELECT bucket, series_id, {_RANKED} FROM ({attempts}) GROUP BY 1, 2"))
+    counts = []
+    if read.parts:
+        counts.append(sources.union(read.parts, f"{by}, {_COUNTS}", series))
+        pieces.append(Piece("blobs", sources.union(read.parts, f"{by}, histogram", series)))
+    if read.binned:
+        attempts = sources.union(read.binned, f"{by}, {_OF_ATTEMPT}", series)
+        counts.append(f"SELECT bucket, series_id, {_COUNTED} FROM ({attempts}) GROUP BY 1, 2")
+        pieces.append(Piece("bins", f"SELECT bucket, series_id, {_BINS} FROM ({attempts}) GROUP BY ALL"))
+    if counts:
+        union = "\nUNION ALL ".join(counts)
+        pieces.append(Piece("counts", f"SELECT bucket, series_id, {_SUMS} FROM ({union}) GROUP BY 1, 2"))
+    return pieces
+
+
+_EXACT = f"""
+    attempts::BIGINT AS attempts, n_ok::BIGINT AS n_ok, timeouts::BIGINT AS timeouts, max_us,
+    p50_us, p95_us, CASE WHEN above & {UNKNOWN} = 0 THEN coalesce(p99_us, max_us) END AS p99_us, above,
+    {{tag}}::INTEGER AS tags
+"""
+
+_OF_ATTEMPT = "ts, outcome, status, total_us, deadline_us"
+
+_RANKED = f"""
+    count(*) AS attempts, count(*) FILTER (outcome = 'ok') AS n_ok,
+    count(*) FILTER (outcome = 'timeout') AS timeouts,
+    max(total_us) FILTER (outcome = 'ok') AS max_us, quantile_disc({RANK}, [0.50, 0.95, 0.99]) AS ranks,
+    max(ts) AS last_at, arg_max(outcome, ts)::VARCHAR AS last_outcome, arg_max_null(status, ts) AS last_status
+"""
+
+_COUNTS = """
+    attempts, n_ok, timeouts, min_us, max_us, last_at, last_outcome, last_status, {tag}::INTEGER AS tags
+"""
+
+_COUNTED = """
+    count(*) AS attempts, count(*) FILTER (outcome = 'ok') AS n_ok,
+    count(*) FILTER (outcome = 'timeout') AS timeouts,
+    min(total_us) FILTER (outcome = 'ok') AS min_us, max(total_us) FILTER (outcome = 'ok') AS max_us,
+    max(ts) AS last_at, arg_max(outcome, ts) AS last_outcome, arg_max_null(status, ts) AS last_status,
+    1::INTEGER AS tags
+"""
+
+_SUMS = """
+    sum(attempts)::BIGINT AS attempts, sum(n_ok)::BIGINT AS n_ok, sum(timeouts)::BIGINT AS timeouts,
+    min(min_us) AS min_us, max(max_us) AS max_us, max(last_at) AS last_at,
+    arg_max(last_outcome, last_at)::VARCHAR AS last_outcome,
+    arg_max_null(last_status, last_at) AS last_status, bit_or(tags) AS tags
+"""
+
+_BINS = f"""
+    CASE outcome WHEN 'ok' THEN {SQL_BUCKET.format("total_us")} END AS bin,
+    CASE outcome WHEN 'timeout' THEN deadline_us END AS deadline_us, count(*) AS n
+"""
+
+
+def _join_trend(asked: PercentileTrend, tables: Tables, reading: Reading) -> pa.Table:
+    found = rows.all_rows(tables)
+    found["tags"] = _marked(found, reading)
+    place, names = rows.names(found, tables, merged=asked.merged)
+    bucket_ms = found["bucket"].astype(np.int64) * (reading.width_s * 1000)
+    columns = {
+        "bucket_at": pa.array(bucket_ms, pa.timestamp("ms")),
+        "bucket_s": pa.array(np.full(len(bucket_ms), reading.width_s, np.int64)),
+        **names,
+        **rows.measures(found),
+    }
+    table = pa.table(columns)
+    key = found["bucket"].astype(np.int64) << 32 | place
+    return table if (key[1:] >= key[:-1]).all() else table.take(pa.array(np.argsort(key, kind="stable")))
+
+
+def _join_summary(asked: EndpointSummary, tables: Tables, reading: Reading) -> pa.Table:
+    found = rows.all_rows(tables, rows.LAST)
+    if reading.left_out:
+        found["tags"] = found["tags"].astype(np.int64) | joining.LEFT_OUT
+    _, names = rows.names(found, tables, merged=asked.merged)
+    measures = rows.measures(found)
+    skipped = dict(
+        zip(*(tables["skipped"][name].to_pylist() for name in ("series_id", "skipped")), strict=True)
+    )
+    numbers = found["series_id"].astype(np.int64).tolist()
+    outcome, status = found["last_outcome"].tolist(), found["last_status"]
+    columns = {
+        **names,
+        **{name: measures.pop(name) for name in ("attempts", "n", "timeouts", "errors")},
+        "skipped": pa.array([skipped.get(number, 0) for number in numbers], pa.int64()),
+        **measures,
+        "error_ratio": pa.array(rows.ratio(found)),
+        "last_at": pa.array(found["last_at"].astype("datetime64[ms]")),
+        "last_outcome": pa.array(outcome, pa.string()),
+        "last_status": pa.array(status.astype(np.float64), mask=rows.is_none(status)).cast(pa.uint16()),
+    }
+    table = pa.table(columns)
+    by = [
+        ("p95_above", "descending"),
+        ("p95_ms", "descending"),
+        ("target", "ascending"),
+        ("endpoint", "ascending"),
+    ]
+    sortable = table.set_column(0, "target", table["target"].cast(pa.string())).set_column(
+        1, "endpoint", table["endpoint"].cast(pa.string())
+    )
+    return table.take(pc.sort_indices(sortable, by))
+
+
+def _marked(found: rows.Columns, reading: Reading) -> Any:
+    """The tags of the rows, with those of which a part was left out."""
+    tags = found["tags"].astype(np.int64)
+    numbers = [int(joining.hour_of(start, reading.width_s)) for start, _ in reading.left_out]
+    return np.where(np.isin(found["bucket"], numbers), tags | joining.LEFT_OUT, tags) if numbers else tags

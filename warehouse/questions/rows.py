@@ -1,0 +1,183 @@
+"""Makes the rows of an answer about percentiles of what the tiers told. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from warehouse.cells import CENSORED, DAY, packed_of
+from warehouse.histogram import ERROR_BOUND, LEVELS, Packed, joined, pack, summarise, tally
+from warehouse.questions import joining
+from warehouse.questions.asking import Tables
+from warehouse.questions.joining import tier_text
+
+Columns = dict[str, Any]
+"""Columns of an answer as NumPy arrays, all of one length."""
+
+LAST = ("last_at", "last_outcome", "last_status")
+
+
+def _exact_rows(table: pa.Table) -> Columns:
+    """Sealed cells as they are."""
+    columns = _plain(table)
+    for row, percent in enumerate(LEVELS):
+        columns[f"p{percent}"] = _floats(table[f"p{percent}_us"])
+        columns[f"above{percent}"] = columns["above"] >> row & 1 == 1
+    columns["bound"] = np.where(columns["tags"] == joining.TAGS[DAY], ERROR_BOUND, 0.0)
+    return columns
+
+
+def _ranked_rows(table: pa.Table) -> Columns:
+    """Groups of attempts whose exact ranks the database found."""
+    columns = _plain(table)
+    ranks = table["ranks"].combine_chunks()
+    flat = np.full((len(ranks), len(LEVELS)), np.nan)
+    known = ranks.is_valid().to_numpy(zero_copy_only=False)
+    flat[known] = ranks.flatten().to_numpy(zero_copy_only=False).reshape(-1, len(LEVELS))
+    for place, percent in enumerate(LEVELS):
+        columns[f"above{percent}"] = flat[:, place] >= CENSORED
+        columns[f"p{percent}"] = flat[:, place] % CENSORED
+    columns["tags"] = np.full(len(flat), joining.TAGS[joining.RAW])
+    columns["bound"] = np.zeros(len(flat))
+    return columns
+
+
+def _merged_rows(tables: Tables) -> Columns:
+    """Groups whose percentiles are those of merged histograms, never outside of what was measured."""
+    columns = _plain(tables["counts"])
+    keys = _key(columns)
+    order = np.argsort(keys)
+    keys = keys[order]
+    columns = {name: values[order] for name, values in columns.items()}
+    packs: list[Packed] = []
+    groups: list[Any] = []
+    if "blobs" in tables:
+        blobs = tables["blobs"]
+        packs.append(packed_of(blobs["histogram"]))
+        groups.append(np.searchsorted(keys, _key(_plain(blobs.drop_columns(["histogram"])))))
+    if "bins" in tables:
+        packs.append(_packed_bins(tables["bins"], keys))
+        groups.append(np.arange(len(keys)))
+    summary = summarise(joined(packs), np.concatenate(groups), len(keys))
+    low, high = _floats(columns["min_us"]), _floats(columns["max_us"])
+    for row, percent in enumerate(LEVELS):
+        us, above = summary.us[row], summary.above[row]
+        columns[f"p{percent}"] = np.where(above, us, np.fmin(np.fmax(us, low), high))
+        columns[f"above{percent}"] = above
+        columns[f"p{percent}"][columns["n_ok"] + columns["timeouts"] == 0] = np.nan
+    columns["bound"] = np.full(len(keys), ERROR_BOUND)
+    return columns
+
+
+def _packed_bins(bins: pa.Table, keys: Any) -> Packed:
+    """The attempts of each group as one histogram."""
+    owner = np.searchsorted(keys, _key(_plain(bins.select(["bucket", "series_id"]))))
+    measured, late = (bins[name].is_valid().to_numpy() for name in ("bin", "deadline_us"))
+    n = bins["n"].to_numpy()
+    counts = [
+        tally(owner[which], pc.fill_null(bins[name], 0).to_numpy()[which], n[which])
+        for name, which in (("bin", measured), ("deadline_us", late))
+    ]
+    return pack(len(keys), *counts)
+
+
+def _plain(table: pa.Table) -> Columns:
+    return {
+        name: table[name].to_numpy(zero_copy_only=False)
+        for name in table.column_names
+        if not pa.types.is_list(table[name].type)
+    }
+
+
+def _floats(column: Any) -> Any:
+    values = column.to_numpy(zero_copy_only=False) if isinstance(column, pa.ChunkedArray) else column
+    return values.astype(np.float64)
+
+
+def _key(columns: Columns) -> Any:
+    """A number for each pair of a bucket and a series, in that order."""
+    return columns["bucket"].astype(np.int64) << 32 | columns["series_id"].astype(np.int64)
+
+
+_MAKERS: dict[str, Callable[[Tables], Columns]] = {
+    "exact": lambda tables: _exact_rows(tables["exact"]),
+    "raw": lambda tables: _ranked_rows(tables["raw"]),
+    "counts": _merged_rows,
+}
+
+
+def all_rows(tables: Tables, more: Sequence[str] = ()) -> Columns:
+    """The rows of all kinds, one after the other."""
+    kinds = [make(tables) for name, make in _MAKERS.items() if name in tables]
+    names = ["bucket", "series_id", "attempts", "n_ok", "timeouts", "max_us", "tags", "bound", *more]
+    names += [f"{kind}{percent}" for percent in LEVELS for kind in ("p", "above")]
+    if not kinds:
+        return {name: np.zeros(0) for name in names}
+    return {
+        name: kinds[0][name] if len(kinds) == 1 else np.concatenate([kind[name] for kind in kinds])
+        for name in names
+    }
+
+
+def measures(rows: Columns) -> dict[str, pa.Array]:
+    """The columns that both questions tell."""
+    n_ok, timeouts, attempts = (rows[name].astype(np.int64) for name in ("n_ok", "timeouts", "attempts"))
+    columns = {
+        "attempts": pa.array(attempts),
+        "n": pa.array(n_ok + timeouts),
+        "timeouts": pa.array(timeouts),
+        "errors": pa.array(attempts - n_ok),
+    }
+    for percent in LEVELS:
+        us = rows[f"p{percent}"]
+        none = np.isnan(us)
+        columns[f"p{percent}_ms"] = pa.array(us / 1000, mask=none)
+        columns[f"p{percent}_above"] = pa.array(rows[f"above{percent}"].astype(bool), mask=none)
+    longest = _floats(rows["max_us"])
+    columns["max_ms"] = pa.array(longest / 1000, mask=np.isnan(longest))
+    columns["tier"] = _of_few(rows["tags"].astype(np.int64), tier_text)
+    columns["source"] = _of_few(np.zeros(len(n_ok), np.int64), lambda _: "probe")
+    columns["error_bound"] = pa.array(rows["bound"].astype(np.float64))
+    return columns
+
+
+def _of_few(numbers: Any, text: Callable[[int], str]) -> pa.Array:
+    """A column of few different texts, told by numbers."""
+    kinds, places = np.unique(numbers, return_inverse=True)
+    texts = pa.array([text(int(kind)) for kind in kinds], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int8)), texts)
+
+
+def names(rows: Columns, tables: Tables, *, merged: bool) -> tuple[Any, dict[str, pa.Array]]:
+    """The place of each row's series in order of its names, and the names; empty where all are pooled."""
+    count = len(rows["bucket"])
+    if merged:
+        empty = pa.nulls(count, pa.string()).dictionary_encode().cast(pa.dictionary(pa.int32(), pa.string()))
+        return np.zeros(count, np.int64), {"target": empty, "endpoint": empty}
+    chosen_ = tables["chosen"]
+    numbers = chosen_["series_id"].to_numpy()
+    order = np.argsort(numbers)
+    place = (
+        order[np.searchsorted(numbers, rows["series_id"].astype(np.int64), sorter=order)]
+        if count
+        else order[:0]
+    )
+    names = {}
+    for name in ("target", "endpoint"):
+        encoded = chosen_[name].combine_chunks().dictionary_encode()
+        indices = encoded.indices.to_numpy()[place].astype(np.int32)
+        names[name] = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), encoded.dictionary)
+    return place, names
+
+
+def ratio(rows: Columns) -> Any:
+    return (rows["attempts"] - rows["n_ok"]) / np.maximum(rows["attempts"], 1)
+
+
+def is_none(values: Any) -> Any:
+    return np.array([value is None or math.isnan(value) for value in values.tolist()], bool)
