@@ -78,7 +78,7 @@ def _expire_attempts(connection: DuckDBPyConnection, limit: datetime) -> int:
     limit = floor(min(limit, days, dirty or limit), HOUR)
     count = 0
     while oldest < limit:
-        oldest = min(oldest + timedelta(days=1), limit)
+        oldest = min(floor(oldest, HOUR) + timedelta(days=1), limit)
         with transaction(connection):
             rows = connection.execute("DELETE FROM attempt WHERE ts < ?", [oldest]).fetchall()
             tiers.move(connection, ATTEMPT, raw_from=oldest)
@@ -90,12 +90,12 @@ def _expire_cells(connection: DuckDBPyConnection, at: datetime, cell_days: int) 
     """Delete old cells of 5 minutes and hours, and the histograms of 5 minutes before that."""
     limit = floor(at - timedelta(days=cell_days), DAY)
     deleted = {}
-    for width_s in (FIVE_MINUTES, HOUR):
-        connection.execute("DELETE FROM attempt_cell_outcome WHERE ts < ? AND width_s = ?", [limit, width_s])
-        deleted[TABLES[width_s]] = _expire_table(connection, TABLES[width_s], "ts", limit)
     fine = floor(at - timedelta(days=FINE_DAYS), DAY)
     _tell_from(connection, tiers.CELLS, limit)
     _tell_from(connection, tiers.FINE, fine)
+    for width_s in (FIVE_MINUTES, HOUR):
+        connection.execute("DELETE FROM attempt_cell_outcome WHERE ts < ? AND width_s = ?", [limit, width_s])
+        deleted[TABLES[width_s]] = _expire_table(connection, TABLES[width_s], "ts", limit)
     connection.execute(
         "UPDATE attempt_cell_5m SET histogram = NULL WHERE ts < ? AND histogram IS NOT NULL",
         [fine - timedelta(days=2)],

@@ -15,7 +15,7 @@ from tests.warehouse.records import attempt
 from tests.warehouse.test_rollups import naive, some_attempts
 from warehouse import retention, rollups
 from warehouse.model import Attempt, Batch, Outcome, Receipt, now
-from warehouse.questions import percentiles
+from warehouse.questions import stages
 from warehouse.rollups import Alone
 from warehouse.store import Store
 
@@ -141,15 +141,60 @@ def assert_summary(
     return {row["tier"] for row in rows}
 
 
-@pytest.mark.parametrize("small", [0, percentiles.SMALL])
-@pytest.mark.parametrize("seed", range(3))
+def assert_spread(ask: Ask, kept: list[Attempt], **asked: Any) -> None:
+    """Outcomes, phases and bands add up to what the attempts say."""
+    start, end = asked["start"], asked["end"]
+    chosen = asked["endpoint"] or {each.endpoint for each in kept}
+    inside = [each for each in kept if start <= each.at < end and each.endpoint in chosen]
+
+    def grouped(rows: list[dict[str, Any]], of: Callable[[Attempt], Any]) -> dict[Any, list[Attempt]]:
+        width = rows[0]["bucket_s"]
+        groups = defaultdict(list)
+        for each in inside:
+            at = datetime.fromtimestamp(each.at.timestamp() // width * width, UTC)
+            groups[(at, of(each))].append(each)
+        return groups
+
+    rows = ask("errors_by_class", **asked).to_pylist()
+    found = {(row["bucket_at"], row["outcome"]): row["attempts"] for row in rows}
+    wanted = grouped(rows, lambda each: each.outcome.value) if inside else {}
+    assert found == {key: len(group) for key, group in wanted.items()}
+    rows = ask("phase_breakdown", **asked).to_pylist()
+    ok = {
+        at: group
+        for (at, outcome), group in (grouped(rows, lambda each: each.outcome) if rows else {}).items()
+        if outcome is Outcome.OK
+    }
+    assert {row["bucket_at"]: row["n"] for row in rows} == {at: len(group) for at, group in ok.items()}
+    for row in rows:
+        totals = [each.total_us or 0 for each in ok[row["bucket_at"]]]
+        assert row["total_ms"] == pytest.approx(sum(totals) / len(totals) / 1000)
+        assert (row["connect_ms"], row["dns_ms"]) == (pytest.approx(0.009), None)
+        parts = row["connect_ms"] + row["tls_ms"] + row["first_byte_ms"] + row["download_ms"]
+        assert parts == pytest.approx(row["total_ms"])
+    assert_bands(ask("latency_heatmap", **asked).to_pylist(), inside)
+
+
+def assert_bands(rows: list[dict[str, Any]], inside: list[Attempt]) -> None:
+    """As many attempts up to every band's edge as there are, but for those within 1 % of it."""
+    assert sum(row["attempts"] for row in rows if row["high_ms"] is None) == sum(
+        each.outcome is Outcome.TIMEOUT for each in inside
+    )
+    ok = sorted((each.total_us or 0) / 1000 for each in inside if each.outcome is Outcome.OK)
+    for edge in {row["high_ms"] for row in rows if row["high_ms"]}:
+        below = sum(row["attempts"] for row in rows if row["high_ms"] and row["high_ms"] <= edge * 1.001)
+        assert sum(ms < edge / 1.0102 for ms in ok) <= below <= sum(ms < edge * 1.0102 for ms in ok)
+
+
+@pytest.mark.parametrize("small", [0, stages.SMALL])
+@pytest.mark.parametrize("seed", range(2))
 def test_any_window_over_any_tiers_equals_the_pooled_attempts(
     put: Put, ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch, seed: int, small: int
 ) -> None:
-    monkeypatch.setattr(percentiles, "SMALL", small)
+    monkeypatch.setattr(stages, "SMALL", small)
     world = World(put, store, seed)
     tiers: set[str] = set()
-    for _ in range(20):
+    for _ in range(15):
         start, end = world.window()
         merged = world.chance.random() < 0.5
         endpoint = world.chance.choice(((), ("GET /1",), ("GET /0", "GET /2")))
@@ -158,6 +203,7 @@ def test_any_window_over_any_tiers_equals_the_pooled_attempts(
             world, ask, world.sent, start=start, end=end, merged=merged, endpoint=endpoint, buckets=buckets
         )
         tiers |= assert_summary(ask, world.sent, start=start, end=end, merged=merged)
+        assert_spread(ask, world.sent, start=start, end=end, buckets=buckets, endpoint=endpoint)
     assert {"raw", "1h"} <= tiers
     assert small or any("+" in tier for tier in tiers)
 
@@ -166,7 +212,7 @@ def test_any_window_over_any_tiers_equals_the_pooled_attempts(
 def test_cells_answer_alone_where_the_attempts_are_deleted(
     put: Put, ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(percentiles, "SMALL", 0)
+    monkeypatch.setattr(stages, "SMALL", 0)
     world = World(put, store, 100 + seed)
     rollups.keep_up(Alone(store.cursor()), naive(world.end))
     assert retention.expire(store.cursor(), naive(world.end), 5)["attempt"] > 50
@@ -180,6 +226,7 @@ def test_cells_answer_alone_where_the_attempts_are_deleted(
         merged = world.chance.random() < 0.5
         assert_trend(world, ask, world.sent, start=start, end=end, merged=merged, buckets=300)
         assert_summary(ask, world.sent, start=start, end=end, merged=merged)
+        assert_spread(ask, world.sent, start=start, end=end, buckets=300, endpoint=())
 
 
 def test_an_end_that_no_cell_fits_is_left_out_and_told(put: Put, ask: Ask, store: Store) -> None:

@@ -8,25 +8,16 @@ from pydantic import Field
 
 from warehouse.model import Outcome
 from warehouse.questions.asking import (
-    BUCKET,
     IN_WINDOW,
     Nothing,
     Statement,
     chosen,
     newest,
 )
-from warehouse.questions.percentiles import CHOSEN, Endpoints, EndpointTrend
+from warehouse.questions.stages import CHOSEN, Endpoints
 
-HEATMAP_BUCKETS = 120
 RECENT_ATTEMPTS = 20
 GONE_S = 120
-BANDS_PER_DOUBLING = 2
-
-
-class Heatmap(EndpointTrend):
-    """The chosen endpoints over time, in fewer buckets."""
-
-    buckets: Annotated[int, Field(ge=1, le=300)] = HEATMAP_BUCKETS
 
 
 class Attempts(Endpoints):
@@ -75,77 +66,6 @@ def endpoint_states(asked: Endpoints) -> Statement:
         """,
         asked.values(target=asked.target, endpoint=asked.endpoint),
         order="target, endpoint",
-    )
-
-
-def errors_by_class(asked: EndpointTrend) -> Statement:
-    """Attempts over time by how they ended (`ok` among them)."""
-    return Statement(
-        f"""
-        WITH chosen AS ({CHOSEN})
-        SELECT {BUCKET} AS bucket_at, $bucket_ms // 1000 AS bucket_s, outcome, count(*) AS attempts
-        FROM attempt
-        WHERE {IN_WINDOW} AND series_id IN (SELECT series_id FROM chosen)
-        GROUP BY ALL
-        """,
-        asked.values(target=asked.target, endpoint=asked.endpoint),
-        order="bucket_at, outcome",
-    )
-
-
-def phase_breakdown(asked: EndpointTrend) -> Statement:
-    """Mean time of each phase over ok attempts (ms): means add up to the total, percentiles do not.
-
-    A phase that an attempt skipped (a kept-alive connection has no connect) counts as no time.
-    The DNS look-up comes before the total and is not part of it.
-    """
-    return Statement(
-        f"""
-        WITH chosen AS ({CHOSEN})
-        SELECT {BUCKET} AS bucket_at, $bucket_ms // 1000 AS bucket_s, count(*) AS n,
-            avg(dns_us) / 1000 AS dns_ms,
-            avg(coalesce(connect_us, 0)) / 1000 AS connect_ms,
-            avg(coalesce(tls_us, 0)) / 1000 AS tls_ms,
-            avg(coalesce(first_byte_us, 0)) / 1000 AS first_byte_ms,
-            avg(
-                total_us::BIGINT - coalesce(connect_us, 0) - coalesce(tls_us, 0) - coalesce(first_byte_us, 0)
-            ) / 1000 AS download_ms,
-            avg(total_us) / 1000 AS total_ms
-        FROM attempt
-        WHERE {IN_WINDOW} AND outcome = 'ok' AND series_id IN (SELECT series_id FROM chosen)
-        GROUP BY ALL
-        """,
-        asked.values(target=asked.target, endpoint=asked.endpoint),
-        order="bucket_at",
-    )
-
-
-def latency_heatmap(asked: Heatmap) -> Statement:
-    """Attempts over time by band of latency, two bands to a doubling.
-
-    A timeout lies in a band of its own that starts at its deadline and has no end.
-    """
-    return Statement(
-        f"""
-        WITH chosen AS ({CHOSEN}),
-        banded AS (
-            SELECT {BUCKET} AS bucket_at,
-                CASE outcome WHEN 'ok'
-                    THEN floor(log2(greatest(total_us, 1)) * {BANDS_PER_DOUBLING})::INTEGER
-                END AS band,
-                CASE outcome WHEN 'timeout' THEN deadline_us END AS deadline_us
-            FROM attempt
-            WHERE {IN_WINDOW} AND outcome IN ('ok', 'timeout') AND series_id IN (SELECT series_id FROM chosen)
-        )
-        SELECT bucket_at, $bucket_ms // 1000 AS bucket_s,
-            coalesce(pow(2, band / {BANDS_PER_DOUBLING}.0), deadline_us) / 1000 AS low_ms,
-            pow(2, (band + 1) / {BANDS_PER_DOUBLING}.0) / 1000 AS high_ms,
-            count(*) AS attempts
-        FROM banded
-        GROUP BY bucket_at, band, deadline_us
-        """,
-        asked.values(target=asked.target, endpoint=asked.endpoint),
-        order="bucket_at, low_ms, high_ms",
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,41 +12,18 @@ from pydantic import Field
 
 from warehouse.cells import DAY, RANK, UNKNOWN
 from warehouse.histogram import SQL_BUCKET
-from warehouse.questions import joining, rows, sources
-from warehouse.questions.asking import Piece, Staged, Tables, Texts, Trend, Window, chosen, stored
-from warehouse.questions.joining import Holdings, Reading
+from warehouse.questions import joining, rows, sources, stages
+from warehouse.questions.asking import Piece, Staged, Tables, Trend, stored
+from warehouse.questions.joining import Reading
+from warehouse.questions.stages import Endpoints, EndpointTrend
 
-CHOSEN = f"""
-    SELECT series_id, target, object AS endpoint
-    FROM series
-    WHERE kind = 'probe' AND {chosen("target", "target")} AND {chosen("object", "endpoint")}
-"""
-
-SMALL = 200_000
-"""So many attempts are ranked as fast as their cells are merged, and exactly."""
-
-SMALL_WINDOW = timedelta(days=1)
 MAX_TREND_BUCKETS = 1000
-
-
-class Endpoints(Window):
-    """The chosen endpoints of the chosen targets; none named means all."""
-
-    target: Texts = ()
-    endpoint: Texts = ()
 
 
 class EndpointSummary(Endpoints):
     """`merged` pools the attempts of all chosen endpoints before any percentile is taken."""
 
     merged: bool = False
-
-
-class EndpointTrend(Trend):
-    """The chosen endpoints over time."""
-
-    target: Texts = ()
-    endpoint: Texts = ()
 
 
 class PercentileTrend(EndpointTrend):
@@ -67,9 +43,9 @@ def percentile_trend(asked: PercentileTrend) -> Staged:
     the percentiles of a sealed cell were, 0.01 where histograms were merged. Where the attempts of so narrow
     buckets are deleted, the buckets are wider, as `bucket_s` says.
     """
-    reading = _once(lambda tables: _trend_reading(asked, tables))
+    reading = stages.once(lambda tables: _trend_reading(asked, tables))
     return Staged(
-        first=_first(asked),
+        first=stages.first(asked),
         then=lambda tables: _then(asked, tables, reading(tables)),
         join=lambda tables: _join_trend(asked, tables, reading(tables)),
     )
@@ -85,7 +61,7 @@ def latency_summary(asked: EndpointSummary) -> Staged:
     skipped = Piece(
         "skipped",
         f"""
-        WITH chosen AS ({CHOSEN})
+        WITH chosen AS ({stages.CHOSEN})
         SELECT {by}::BIGINT AS series_id, sum(missed)::BIGINT AS skipped
         FROM gap JOIN chosen ON job = 'probe ' || target || ' ' || endpoint
         WHERE ts < $end AND until_ts >= $start
@@ -93,97 +69,32 @@ def latency_summary(asked: EndpointSummary) -> Staged:
         """,
         asked.values(target=asked.target, endpoint=asked.endpoint),
     )
-    reading = _once(lambda tables: _summary_reading(asked, tables))
+    reading = stages.once(lambda tables: _summary_reading(asked, tables))
     return Staged(
-        first=(*_first(asked), skipped),
+        first=(*stages.first(asked), skipped),
         then=lambda tables: _then(asked, tables, reading(tables)),
         join=lambda tables: _join_summary(asked, tables, reading(tables)),
     )
 
 
-def _once(work: Callable[[Tables], Reading]) -> Callable[[Tables], Reading]:
-    """The same plan for the same tables, made once."""
-    made: list[tuple[pa.Table, Reading]] = []
-
-    def plan(tables: Tables) -> Reading:
-        if not made or made[-1][0] is not tables["tier"]:
-            made[:] = [(tables["tier"], work(tables))]
-        return made[-1][1]
-
-    return plan
-
-
-def _first(asked: Chosen) -> tuple[Piece, ...]:
-    """What decides how the window is read: the series, what the tiers hold, which hours are dirty."""
-    span = {"start": stored(asked.start) - timedelta(hours=1), "end": stored(asked.end)}
-    pieces = [
-        Piece(
-            "chosen",
-            f"{CHOSEN} ORDER BY target, endpoint",
-            {"target": list(asked.target), "endpoint": list(asked.endpoint)},
-        ),
-        Piece("tier", "SELECT name, sealed_until, raw_from FROM tier WHERE starts_with(name, 'attempt')"),
-        Piece(
-            "dirty",
-            "SELECT DISTINCT series_id, epoch_ms(hour) // 3600000 AS hour FROM dirty "
-            "WHERE tier = 'attempt' AND hour >= $start AND hour < $end",
-            span,
-        ),
-    ]
-    if asked.end - asked.start <= SMALL_WINDOW:
-        pieces.append(
-            Piece(
-                "volume",
-                f"SELECT coalesce(sum(attempts), 0)::BIGINT AS attempts FROM attempt_cell_1h "
-                f"WHERE ts >= {sources.literal(span['start'])} AND ts < {sources.literal(span['end'])}",
-            )
-        )
-    return tuple(pieces)
-
-
-def _held(tables: Tables) -> Holdings:
-    told = {row["name"]: row for row in tables["tier"].to_pylist()}
-
-    def of(name: str, column: str) -> datetime | None:
-        found: datetime | None = told.get(name, {}).get(column)
-        return found
-
-    raw_from = of("attempt", "raw_from")
-    since = 0 if raw_from is None else joining.hour_of(raw_from)
-    dirty = zip(tables["dirty"]["series_id"].to_pylist(), tables["dirty"]["hour"].to_pylist(), strict=True)
-    return Holdings(
-        sealed=of("attempt", "sealed_until"),
-        days=of("attempt_1d", "sealed_until"),
-        raw_from=raw_from,
-        cells_from=of("attempt_cells", "raw_from"),
-        fine_from=of("attempt_fine", "raw_from"),
-        dirty=frozenset((series, hour) for series, hour in dirty if hour >= since),
-    )
-
-
-def _is_small(tables: Tables) -> bool:
-    return "volume" in tables and tables["volume"]["attempts"][0].as_py() <= SMALL
-
-
 def _trend_reading(asked: PercentileTrend, tables: Tables) -> Reading:
-    held = _held(tables)
+    held = stages.held(tables)
     start, end = stored(asked.start), stored(asked.end)
     width_s = joining.usable_width(asked.bucket_s, start, held, merged=asked.merged)
     buckets = joining.buckets_of(start, end, width_s)
-    return joining.plan(buckets, width_s, held, merged=asked.merged, small=_is_small(tables))
+    return joining.plan(buckets, width_s, held, merged=asked.merged, small=stages.is_small(tables))
 
 
 def _summary_reading(asked: EndpointSummary, tables: Tables) -> Reading:
     window = (stored(asked.start), stored(asked.end))
-    return joining.plan([window], DAY, _held(tables), merged=True, small=_is_small(tables))
+    return joining.plan([window], DAY, stages.held(tables), merged=True, small=stages.is_small(tables))
 
 
 def _then(asked: Chosen, tables: Tables, reading: Reading) -> Sequence[Piece]:
     """The statements that read what the plan says."""
-    held = _held(tables)
+    held = stages.held(tables)
     read = sources.sources_of(reading, held)
-    numbers = tables["chosen"]["series_id"].to_pylist()
-    series = sources.of_series(numbers, every=not (asked.target or asked.endpoint))
+    series = stages.series_of(asked, tables)
     bucket = f"epoch_ms(ts) // {reading.width_s * 1000}" if isinstance(asked, Trend) else "0::BIGINT"
     by = f"{bucket} AS bucket, {'0::BIGINT' if asked.merged else 'series_id'} AS series_id"
     pieces = []

@@ -28,14 +28,17 @@ class Source:
     but: Pairs = ()
     unit_s: int = HOUR
 
-    def sql(self, columns: str, series: str) -> str:
-        """Select the columns; `series` is a condition on `series_id`."""
+    def sql(self, columns: str, series: str, of: str = "") -> str:
+        """Select the columns, of the cells or of their outcomes; `series` is a condition on `series_id`."""
         conditions = [f"ts >= {literal(self.start)} AND ts < {literal(self.end)}", series]
         if self.only is not None:
             conditions.append(f"(series_id, epoch_ms(ts) // {self.unit_s * 1000}) IN ({_pairs(self.only)})")
         if self.but:
             conditions.append(f"(series_id, epoch_ms(ts) // {HOUR * 1000}) NOT IN ({_pairs(self.but)})")
         table = "attempt" if self.width_s == RAW else TABLES[self.width_s]
+        if of == "outcome":
+            table = "attempt_cell_outcome"
+            conditions.append(f"width_s = {self.width_s}")
         return f"SELECT {columns} FROM {table} WHERE {' AND '.join(conditions)}"
 
 
@@ -106,10 +109,10 @@ def _reaches(interval: Interval, hours: Iterable[int]) -> list[Interval]:
     return found
 
 
-def union(sources: Iterable[Source], columns: str, series: str) -> str:
+def union(sources: Iterable[Source], columns: str, series: str, of: str = "") -> str:
     """The rows of all sources; `{tag}` in the columns becomes the bit of each one's tier."""
     return "\nUNION ALL ".join(
-        source.sql(columns.replace("{tag}", str(TAGS[source.width_s])), series) for source in sources
+        source.sql(columns.replace("{tag}", str(TAGS[source.width_s])), series, of) for source in sources
     )
 
 

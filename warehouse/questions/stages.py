@@ -1,0 +1,107 @@
+"""The stages that all questions over the tiers of attempts share: what is asked first, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from warehouse.questions import joining, sources
+from warehouse.questions.asking import Piece, Tables, Texts, Trend, Window, chosen, stored
+from warehouse.questions.joining import Holdings, Reading
+
+CHOSEN = f"""
+    SELECT series_id, target, object AS endpoint
+    FROM series
+    WHERE kind = 'probe' AND {chosen("target", "target")} AND {chosen("object", "endpoint")}
+"""
+
+SMALL = 200_000
+"""So many attempts are ranked as fast as their cells are merged, and exactly."""
+
+SMALL_WINDOW = timedelta(days=1)
+
+
+class Endpoints(Window):
+    """The chosen endpoints of the chosen targets; none named means all."""
+
+    target: Texts = ()
+    endpoint: Texts = ()
+
+
+class EndpointTrend(Trend):
+    """The chosen endpoints over time."""
+
+    target: Texts = ()
+    endpoint: Texts = ()
+
+
+def once(work: Callable[[Tables], Reading]) -> Callable[[Tables], Reading]:
+    """The same plan for the same tables, made once."""
+    made: list[tuple[pa.Table, Reading]] = []
+
+    def plan(tables: Tables) -> Reading:
+        if not made or made[-1][0] is not tables["tier"]:
+            made[:] = [(tables["tier"], work(tables))]
+        return made[-1][1]
+
+    return plan
+
+
+def first(asked: Endpoints | EndpointTrend) -> tuple[Piece, ...]:
+    """What decides how the window is read: the series, what the tiers hold, which hours are dirty."""
+    span = {"start": stored(asked.start) - timedelta(hours=1), "end": stored(asked.end)}
+    pieces = [
+        Piece(
+            "chosen",
+            f"{CHOSEN} ORDER BY target, endpoint",
+            {"target": list(asked.target), "endpoint": list(asked.endpoint)},
+        ),
+        Piece("tier", "SELECT name, sealed_until, raw_from FROM tier WHERE starts_with(name, 'attempt')"),
+        Piece(
+            "dirty",
+            "SELECT DISTINCT series_id, epoch_ms(hour) // 3600000 AS hour FROM dirty "
+            "WHERE tier = 'attempt' AND hour >= $start AND hour < $end",
+            span,
+        ),
+    ]
+    if asked.end - asked.start <= SMALL_WINDOW:
+        pieces.append(
+            Piece(
+                "volume",
+                f"SELECT coalesce(sum(attempts), 0)::BIGINT AS attempts FROM attempt_cell_1h "
+                f"WHERE ts >= {sources.literal(span['start'])} AND ts < {sources.literal(span['end'])}",
+            )
+        )
+    return tuple(pieces)
+
+
+def held(tables: Tables) -> Holdings:
+    told = {row["name"]: row for row in tables["tier"].to_pylist()}
+
+    def of(name: str, column: str) -> datetime | None:
+        found: datetime | None = told.get(name, {}).get(column)
+        return found
+
+    raw_from = of("attempt", "raw_from")
+    since = 0 if raw_from is None else joining.hour_of(raw_from)
+    dirty = zip(tables["dirty"]["series_id"].to_pylist(), tables["dirty"]["hour"].to_pylist(), strict=True)
+    return Holdings(
+        sealed=of("attempt", "sealed_until"),
+        days=of("attempt_1d", "sealed_until"),
+        raw_from=raw_from,
+        cells_from=of("attempt_cells", "raw_from"),
+        fine_from=of("attempt_fine", "raw_from"),
+        dirty=frozenset((series, hour) for series, hour in dirty if hour >= since),
+    )
+
+
+def is_small(tables: Tables) -> bool:
+    return "volume" in tables and tables["volume"]["attempts"][0].as_py() <= SMALL
+
+
+def series_of(asked: Endpoints | EndpointTrend, tables: Tables) -> str:
+    """The condition on `series_id` of the chosen endpoints."""
+    numbers = tables["chosen"]["series_id"].to_pylist()
+    return sources.of_series(numbers, every=not (asked.target or asked.endpoint))
