@@ -381,6 +381,20 @@ def compact(context: typer.Context) -> None:
 
 
 @app.command()
+def rebuild(context: typer.Context) -> None:
+    """Compute the cells of all tiers anew and tell which differ from the attempts that are kept.
+
+    Those that do are replaced, and the exit code is then 1. Collecting goes on, pages answer.
+    """
+    from cli.rebuild import rebuild as compute
+
+    text, differences = compute(settings_of(context))
+    narrate(text)
+    if differences:
+        raise typer.Exit(1)
+
+
+@app.command()
 def simulate(
     folder: Annotated[Path, typer.Argument(help="A new folder to write it to.", metavar="FOLDER")],
     days: Annotated[float, typer.Option(help="How long the history is.", metavar="N")] = 30,

@@ -44,6 +44,10 @@ RANK = f"""
 """
 """SQL of an attempt's rank among those of known latency, in µs; NULL for any other failure."""
 
+LAST_OUTCOME = "epoch_ms(ts) * 32 + enum_code(outcome)"
+LAST_STATUS = "epoch_ms(ts) * 2048 + coalesce(status, 0)"
+"""SQL of what the last attempt is the greatest of; of two in one millisecond always the same one."""
+
 _ANY = "TRUE"
 _OF_WANTED = "(series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)"
 
@@ -117,8 +121,8 @@ def _cells_sql(cell: str, rows: str, width_s: int) -> str:
                 max(total_us) FILTER (outcome = 'ok') AS max_us,
                 quantile_disc({RANK}, [0.50, 0.95, 0.99]) AS ranks,
                 {phases if width_s > FIVE_MINUTES else ""}
-                max(ts) AS last_at, arg_max(outcome, ts)::VARCHAR AS last_outcome,
-                arg_max_null(status, ts) AS last_status
+                max(ts) AS last_at, arg_max(outcome, {LAST_OUTCOME})::VARCHAR AS last_outcome,
+                arg_max_null(status, {LAST_STATUS}) AS last_status
             {rows} GROUP BY 1, 2
         )
         SELECT cell, make_timestamp_ms(cell * $width_ms) AS ts, * EXCLUDE (cell, ranks), {percentiles}

@@ -252,10 +252,17 @@ class Client(RunCalls):
 
         Raises the errors of `ask`; a broken stream raises WarehouseAwayError.
         """
+        return self._steps_of("compact")
+
+    def rebuild(self) -> Iterator[dict[str, Any]]:
+        """Let the warehouse compute its cells anew; the steps of `warehouse.rebuild`. As `compact`."""
+        return self._steps_of("rebuild")
+
+    def _steps_of(self, action: str) -> Iterator[dict[str, Any]]:
         patient = httpx.Timeout(None, connect=2.0)
         try:
             with self._http.stream(
-                "POST", "/api/v1/compact", headers=self._authorization(), timeout=patient
+                "POST", f"/api/v1/{action}", headers=self._authorization(), timeout=patient
             ) as answer:
                 if answer.is_error:
                     answer.read()

@@ -15,6 +15,7 @@ from warehouse import rollups
 from warehouse.errors import StorageError
 from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
 from warehouse.model import now
+from warehouse.rebuild import Step, rebuild
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -92,6 +93,11 @@ class Upkeep:
         """Nothing is sealed or renewed meanwhile; what runs comes to its end first."""
         with self._running:
             yield
+
+    def rebuild(self) -> Iterator[Step]:
+        """Compute all cells anew and tell the differences; nothing is sealed meanwhile. See `rebuild`."""
+        with self._running:
+            yield from rebuild(self._hands, now().replace(tzinfo=None))
 
     def stop(self) -> None:
         """Begin nothing more, and wait for what runs: the writer must not end before it."""

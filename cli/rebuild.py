@@ -1,0 +1,62 @@
+"""Has the cells of all tiers computed anew: by the warehouse where one runs, else by opening the file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from cli.progress import Progress
+from warehouse.client import Client
+from warehouse.errors import StorageError
+from warehouse.model import now
+from warehouse.offline import holding
+from warehouse.rebuild import rebuild as compute
+from warehouse.rollups import Alone
+from warehouse.settings import Settings
+from warehouse.store import Store
+
+
+def rebuild(settings: Settings) -> tuple[str, int]:
+    """Do it; what was found in words, and how many cells differed. Raises StorageError and the client's."""
+    if not settings.database_file.exists():
+        raise StorageError(
+            f"there is no warehouse in {settings.data_dir}",
+            "Name its configuration: perfhouse --config FILE rebuild",
+        )
+    end, cells = None, 0
+    first: list[str] = []
+    with Progress(sys.stderr, None) as progress:
+        for step in _steps(settings):
+            if step["part"] == "day":
+                cells += step["cells"]
+                progress.tell(cells, None)
+                first += step["first"]
+            elif step["part"] == "error":
+                raise StorageError(step["message"], step["hint"])
+            else:
+                end = step
+    if end is None:
+        raise StorageError("it ended before all was compared", "Try again; the warehouse's log says why.")
+    if not end["differences"]:
+        return f"{end['cells']:,} cells, all as the attempts say", 0
+    named = "\n".join(f"  {each}" for each in first[:10])
+    return f"{end['differences']:,} of {end['cells']:,} cells differed and were replaced:\n{named}", end[
+        "differences"
+    ]
+
+
+def _steps(settings: Settings) -> Iterator[dict[str, Any]]:
+    with holding(settings) as alone:
+        pass
+    if not alone:
+        with Client.for_process(settings, "cli") as client:
+            yield from client.rebuild()
+        return
+    store = Store(settings)
+    try:
+        connection = store.cursor()
+        yield from compute(Alone(connection), now().replace(tzinfo=None))
+        connection.close()
+    finally:
+        store.close()

@@ -1,0 +1,121 @@
+"""Computes every cell anew where its attempts are kept, tells which stored ones differ, and replaces them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from warehouse import tiers
+from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span, attempt_cells
+from warehouse.placing import DAYS, replace, replace_day
+from warehouse.rollups import Hands, is_recent, renew
+from warehouse.tiers import ATTEMPT, floor, following
+from warehouse.transaction import transaction
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Step = dict[str, Any]
+"""`day` with how many cells were compared and which differ, or `end` with the sums."""
+
+MOST_TOLD = 5
+"""Differences that are told of each day."""
+
+
+def rebuild(hands: Hands, at: datetime) -> Iterator[Step]:
+    """Go through all sealed days whose attempts are kept; nothing else may change cells meanwhile.
+
+    What is dirty is renewed first, so that every difference is a fault. Raises StorageError.
+    """
+    renew(hands, at)
+    with hands.reading() as connection:
+        tier = tiers.read(connection, ATTEMPT)
+        oldest = connection.execute("SELECT min(ts) FROM attempt").fetchall()[0][0]
+    compared = different = 0
+    if oldest is not None and tier.sealed_until is not None:
+        start = max(floor(oldest, HOUR), tier.raw_from or floor(oldest, HOUR))
+        while start < tier.sealed_until and not hands.stopped():
+            end = min(following(start, DAY), tier.sealed_until)
+            step = _rebuild_day(hands, Span(start, end), at)
+            compared, different = compared + step["cells"], different + step["differences"]
+            yield step
+            start = end
+    yield {"part": "end", "cells": compared, "differences": different}
+
+
+def _rebuild_day(hands: Hands, span: Span, at: datetime) -> Step:
+    with hands.reading() as connection:
+        fine = attempt_cells(connection, span, FIVE_MINUTES, packed=is_recent(span, at))
+        hours = Span(span.start, floor(span.end, HOUR))
+        fresh = [fine]
+        if hours.start < hours.end:
+            fresh.append(attempt_cells(connection, hours, HOUR, packed=True))
+        noted = tiers.dirty(connection, ATTEMPT, span.end, span.start)
+        told = [each for cells in fresh for each in _differences(connection, cells, span, noted.wanted)]
+        wanted = _hours_of(connection, fresh, span)
+    if told:
+
+        def put(writing: DuckDBPyConnection) -> None:
+            whole = Span(span.start, span.end, wanted)
+            with transaction(writing):
+                for cells in fresh:
+                    replace(writing, cells, whole)
+                days = tiers.read(writing, DAYS).sealed_until
+                if days is not None and span.start < days:
+                    replace_day(writing, whole)
+
+        hands.write(put)
+    return {
+        "part": "day",
+        "day": f"{span.start:%Y-%m-%d}",
+        "cells": sum(cells.rows.num_rows for cells in fresh),
+        "differences": len(told),
+        "first": told[:MOST_TOLD],
+    }
+
+
+def _differences(connection: DuckDBPyConnection, cells: Cells, span: Span, dirty: pa.Table) -> list[str]:
+    """Which stored cells of the span are not the fresh ones, in words; those noted meanwhile are none."""
+    connection.register("fresh", cells.rows)
+    connection.register("dirty_hours", dirty)
+    names = [name for name in cells.rows.column_names if name != "histogram"]
+    columns = ", ".join(f"{name}::VARCHAR AS {name}" for name in names)
+    histogram = "" if cells.width_s == FIVE_MINUTES else ", md5(histogram) AS histogram"
+    end = floor(span.end, cells.width_s)
+    rows = connection.execute(
+        f"""
+        WITH stored AS (
+            SELECT {columns}{histogram} FROM {TABLES[cells.width_s]} WHERE ts >= $start AND ts < $end
+        ),
+        made AS (SELECT {columns}{histogram} FROM fresh),
+        differing AS (
+            (FROM stored EXCEPT ALL FROM made) UNION ALL (FROM made EXCEPT ALL FROM stored)
+        )
+        SELECT DISTINCT ts::TIMESTAMP, series_id::INTEGER FROM differing
+        WHERE (series_id::INTEGER, epoch_ms(ts::TIMESTAMP) // 3600000) NOT IN (
+            SELECT (series_id, hour) FROM dirty_hours
+        )
+        ORDER BY ALL
+        """,
+        {"start": span.start, "end": end},
+    ).fetchall()
+    names_of = dict(connection.execute("SELECT series_id, target || ' ' || object FROM series").fetchall())
+    return [f"{TABLES[cells.width_s]} {ts:%Y-%m-%d %H:%M} {names_of.get(series)}" for ts, series in rows]
+
+
+def _hours_of(connection: DuckDBPyConnection, fresh: list[Cells], span: Span) -> pa.Table:
+    """All (series_id, hour) that the span has cells of, stored or fresh."""
+    connection.register("fresh", fresh[0].rows.select(["ts", "series_id"]))
+    return connection.sql(
+        """
+        SELECT DISTINCT series_id, epoch_ms(ts) // 3600000 AS hour FROM (
+            SELECT ts, series_id FROM fresh
+            UNION ALL SELECT ts, series_id FROM attempt_cell_5m WHERE ts >= $start AND ts < $end
+            UNION ALL SELECT ts, series_id FROM attempt_cell_1h WHERE ts >= $start AND ts < $end
+        )
+        """,
+        params={"start": span.start, "end": span.end},
+    ).to_arrow_table()
