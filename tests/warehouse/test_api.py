@@ -283,7 +283,7 @@ def test_every_question_answers_in_every_format(
         table = pl.read_csv(http.get(path, headers={"accept": "text/csv"}).content, infer_schema=False)
     assert document["columns"] == arrow.columns == parquet.columns == table.columns
     assert len(document["rows"]) == arrow.height == parquet.height == table.height
-    assert arrow.schema == parquet.schema
+    assert arrow.cast({pl.Categorical: pl.String}).schema == parquet.schema
     assert all(kind.time_zone == "UTC" for kind in arrow.schema.values() if isinstance(kind, pl.Datetime))
 
 
@@ -293,7 +293,7 @@ def test_every_question_answers_in_every_format(
         ({}, "start"),
         ({"start": "2026-11-23T00:00:00", "end": "2026-11-24T00:00:00Z"}, "start"),
         ({"start": "2026-11-24T00:00:00Z", "end": "2026-11-23T00:00:00Z"}, "parameters"),
-        ({"start": "2026-11-23T00:00:00Z", "end": "2026-11-24T00:00:00Z", "buckets": "301"}, "buckets"),
+        ({"start": "2026-11-23T00:00:00Z", "end": "2026-11-24T00:00:00Z", "buckets": "1001"}, "buckets"),
         ({"start": "2026-11-23T00:00:00Z", "end": "2026-11-24T00:00:00Z", "sql": "DROP TABLE x"}, "sql"),
         ({"start": "2026-11-23T00:00:00Z", "end": "2026-11-24T00:00:00Z", "format": "xlsx"}, "format"),
     ],
