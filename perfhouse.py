@@ -382,9 +382,9 @@ def compact(context: typer.Context) -> None:
 
 @app.command()
 def rebuild(context: typer.Context) -> None:
-    """Compute the cells of all tiers anew and tell which differ from the attempts that are kept.
+    """Prove cells equal to the attempts that are kept.
 
-    Those that do are replaced, and the exit code is then 1. Collecting goes on, pages answer.
+    Computes those of all tiers anew, names and replaces what differs, and exits 1 then. Collecting goes on.
     """
     from cli.rebuild import rebuild as compute
 
