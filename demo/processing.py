@@ -16,8 +16,12 @@ from demo.database import Database, Session
 from demo.metrics import Metrics
 from demo.reading import UnreadableError, read_invoice
 
-WORKERS = 2
-QUEUE_LENGTH = 100
+WORKERS = 8
+"""Some 80 files a second in all: three users who upload 50 at once, again and again, send about 25."""
+
+QUEUE_LENGTH = 1000
+"""What a few users upload at once waits; more is refused, at 1 MB a file before memory is short."""
+
 RECOGNITION_S = (0.05, 0.15)
 RETRY_S = 1.0
 _random = random.SystemRandom()

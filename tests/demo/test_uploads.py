@@ -1,10 +1,14 @@
 """Uploading invoice files: what is taken, how it is processed, what is refused."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+
+from demo.processing import QUEUE_LENGTH, Processor
 
 UPLOAD = "/api/v1/invoices/upload"
 CSV = b"""supplier,number,currency,description,quantity,unit_price_cents
@@ -65,6 +69,22 @@ def test_file_becomes_an_invoice(
     assert invoice["status"] == "received"
     assert {field: invoice[field] for field in expected} == expected
     assert len(invoice["lines"]) == 2
+
+
+def test_fifty_uploads_at_once_of_three_users_are_taken(api: httpx.Client) -> None:
+    """What the scenario `invoice-workflow` sends of each of its users."""
+    with ThreadPoolExecutor(150) as users:
+        asked = [
+            users.submit(api.post, UPLOAD, files={"file": ("a.csv", CSV)}, timeout=60) for _ in range(150)
+        ]
+        assert Counter(each.result().status_code for each in asked) == {202: 150}
+
+
+def test_places_in_the_queue_are_bounded() -> None:
+    processor = Processor(None, None, None)  # type: ignore[arg-type]
+    assert [processor.reserve() for _ in range(QUEUE_LENGTH + 1)] == [True] * QUEUE_LENGTH + [False]
+    processor.give_back()
+    assert processor.reserve()
 
 
 @pytest.mark.parametrize(
