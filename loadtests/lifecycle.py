@@ -88,6 +88,7 @@ class Life:
         """The last beat; the process ends after it, unless it has to end the run in its launcher's place."""
         self._beat()
         self._run.spool.life("stopped")
+        self._run.spool.close()
         if self._run.worker == 0 and is_orphan(int(os.environ[LAUNCHER])):
             self._guard.may_start = True
             become(self._run_dir)

@@ -11,10 +11,10 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from loadtests.folder import Folder, SpoolFile, write_whole
+from loadtests.spool_format import ROW_BYTES, used
 
 log = logging.getLogger(__name__)
 
-ROW_BYTES = 32
 BLOCK_BYTES = 16_384 * ROW_BYTES
 """The most that is sent at once; below the smallest body a warehouse may be set to take."""
 
@@ -92,7 +92,8 @@ class Shipment:
         """Whether the warehouse has every whole row and line there is now. Raises OSError."""
         for file in self._folder.spool():
             place = self._shipped.files.get(file.name, Place())
-            if self._whole_end(file, place.acknowledged) > place.acknowledged:
+            end = max(place.promised, self._whole_end(file, place.acknowledged))
+            if end > place.acknowledged:
                 return False
         return True
 
@@ -117,19 +118,19 @@ class Shipment:
     def _whole_end(self, file: SpoolFile, start: int) -> int:
         """The end of the last whole row or line of the block that begins at `start`."""
         path = self._folder.path / file.name
+        found = read_at(path, start, BLOCK_BYTES)
         if file.is_rows:
-            size = min(path.stat().st_size - start, BLOCK_BYTES)
-            return start + max(0, size) // ROW_BYTES * ROW_BYTES
-        lines = read_at(path, start, BLOCK_BYTES)
+            return start + used(found)
         # A line without end is sent as it is, and refused, rather than held up for ever.
-        return start + (lines.rfind(b"\n") + 1 or len(lines) // BLOCK_BYTES * BLOCK_BYTES)
+        return start + (found.rfind(b"\n") + 1 or len(found) // BLOCK_BYTES * BLOCK_BYTES)
 
     def _read_whole(self, file: SpoolFile, place: Place) -> bytes:
         """The promised bytes; fewer only where a failure of the machine took the file's end."""
         body = read_at(self._folder.path / file.name, place.acknowledged, place.promised - place.acknowledged)
-        if len(body) < place.promised - place.acknowledged:
-            body = body[: len(body) // ROW_BYTES * ROW_BYTES if file.is_rows else body.rfind(b"\n") + 1]
-        return body
+        if file.is_rows:
+            return body[: used(body)]
+        is_whole = len(body) == place.promised - place.acknowledged
+        return body if is_whole else body[: body.rfind(b"\n") + 1]
 
     def _save(self) -> None:
         write_whole(self._file, self._shipped.model_dump_json())

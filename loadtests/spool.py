@@ -1,4 +1,4 @@
-"""Writes a worker's spool: each request with one `write` of its own, events beside it as JSON lines."""
+"""Writes a worker's spool: each request as a row when it ends, events beside them as JSON lines."""
 
 from __future__ import annotations
 
@@ -8,15 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from loadtests.spool_format import (
-    MAX_U4,
-    OTHER_ERROR,
-    OUTCOMES,
-    PACKED,
-    ROW_BYTES,
-    events_file,
-    rows_file,
-)
+from loadtests.row_file import RowFile
+from loadtests.spool_format import MAX_U4, OTHER_ERROR, OUTCOMES, events_file, rows_file
 from warehouse.errors import StorageError
 from warehouse.model import Outcome
 from warehouse.plan import PARTS
@@ -39,17 +32,18 @@ class Spool:
         self.failure = ""
         self.lost = 0
         try:
-            self._rows = _open(run_dir / rows_file(worker))
+            self._rows = RowFile(run_dir / rows_file(worker))
             self._events = _open(run_dir / events_file(worker))
-            os.ftruncate(self._rows, os.fstat(self._rows).st_size // ROW_BYTES * ROW_BYTES)
             self._errors = _errors(run_dir / events_file(worker))
         except OSError as error:
             raise StorageError(f"cannot use the spool in {run_dir}: {error.strerror}") from None
 
     def close(self) -> None:
-        """Let go of both files."""
-        os.close(self._rows)
-        os.close(self._events)
+        """Let go of both files; a request that ends later is lost, and told as such."""
+        self._rows.close()
+        if self._events >= 0:
+            os.close(self._events)
+            self._events = -1
 
     def request(
         self,
@@ -66,30 +60,26 @@ class Spool:
     ) -> None:
         """Record one request. Instants are of `time.monotonic_ns`; `text` says why it failed."""
         error = self.error(endpoint, text) if text else 0
-        row = PACKED.pack(
-            (start_ns + self._anchor_ns) // 1000,
-            min(max(start_ns - intended_ns, 0) // 1000, MAX_U4),
-            min((end_ns - start_ns) // 1000, MAX_U4),
-            min(length, MAX_U4),
-            user,
-            status,
-            endpoint,
-            error,
-            _OUTCOME_NUMBERS[outcome],
-            _PART_NUMBERS[part],
-        )
+        wait_us = (start_ns - intended_ns) // 1000 if start_ns > intended_ns else 0
+        service_us = (end_ns - start_ns) // 1000
+        if wait_us > MAX_U4 or service_us > MAX_U4 or length > MAX_U4:
+            wait_us, service_us, length = (min(each, MAX_U4) for each in (wait_us, service_us, length))
         try:
-            written = os.write(self._rows, row)
+            self._rows.append(
+                (start_ns + self._anchor_ns) // 1000,
+                wait_us,
+                service_us,
+                length,
+                user,
+                status,
+                endpoint,
+                error,
+                _OUTCOME_NUMBERS[outcome],
+                _PART_NUMBERS[part],
+            )
         except OSError as error_:
-            self._lose(error_.strerror or "write failed")
-            return
-        if written != ROW_BYTES:
-            self._lose("no space for a whole row")
-
-    def _lose(self, why: str) -> None:
-        self.lost += 1
-        self.failure = self.failure or f"cannot write the spool: {why}"
-        os.ftruncate(self._rows, os.fstat(self._rows).st_size // ROW_BYTES * ROW_BYTES)
+            self.lost += 1
+            self.failure = self.failure or f"cannot write the spool: {error_.strerror}"
 
     def error(self, endpoint: int, text: str) -> int:
         """The number of an error's text; a text not seen before is told in the events."""
@@ -107,7 +97,9 @@ class Spool:
         return number
 
     def event(self, kind: str, **fields: Any) -> None:
-        """Append one event; where the disk is full it is lost, as rows are."""
+        """Append one event; where the disk is full it is lost, as rows are. After the end nobody is told."""
+        if self._events < 0:
+            return
         line = json.dumps({"kind": kind, **fields}, ensure_ascii=False, separators=(",", ":")) + "\n"
         try:
             os.write(self._events, line.encode())

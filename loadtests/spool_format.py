@@ -23,6 +23,12 @@ FIELDS = (
 
 PACKED = struct.Struct("<qIIIIHHHBB")
 ROW_BYTES = PACKED.size
+START = struct.Struct("q")
+"""A row's first field alone, in native order, which is stored at once: the row is there once it is not 0."""
+
+REST = struct.Struct("<IIIIHHHBB")
+"""All others, stored before it."""
+
 MAX_U4 = 2**32 - 1
 
 OUTCOMES = tuple(Outcome)
@@ -57,7 +63,13 @@ def events_file(worker: int) -> str:
     return f"events-{worker}.jsonl"
 
 
-def unpack(spool: bytes) -> list[Row]:
-    """All whole rows; a torn one at the end is left out."""
+def used(spool: bytes) -> int:
+    """How many bytes of it are rows: they end where one has no start yet, or is torn."""
     whole = len(spool) // ROW_BYTES * ROW_BYTES
-    return [Row(*fields) for fields in PACKED.iter_unpack(spool[:whole])]
+    starts = memoryview(spool)[:whole].cast("q")[:: ROW_BYTES // 8]
+    return next((row for row, start in enumerate(starts) if start == 0), len(starts)) * ROW_BYTES
+
+
+def unpack(spool: bytes) -> list[Row]:
+    """All rows that were written."""
+    return [Row(*fields) for fields in PACKED.iter_unpack(spool[: used(spool)])]

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from loadtests.asker import Asker
@@ -29,8 +30,12 @@ def perform(plan: Plan, run_dir: Path, part: str) -> str:
 
     What the setup extracts is there for all users, and for the teardown. Raises PerfhouseError.
     """
+    with closing(Spool(run_dir, 0)) as spool:
+        return _ask_all(plan, run_dir, part, spool)
+
+
+def _ask_all(plan: Plan, run_dir: Path, part: str, spool: Spool) -> str:
     site, prepared = prepare(plan)
-    spool = Spool(run_dir, 0)
     asker = Asker(site, spool, None, 0, read_values(run_dir))
     if plan.token is not None and not asker.obtain_token(plan.token, prepared[plan.token.request.endpoint]):
         return f"{plan.token.request.label}: no token"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.spool_format import FIELDS, OUTCOMES, ROW_BYTES
+from loadtests.spool_format import FIELDS, OUTCOMES, used
 from warehouse.analysis.criteria import Criterion, Metric, Verdict, parse, told
 from warehouse.analysis.measured import Drops, Measures
 from warehouse.analysis.requests import Requests, whole_seconds
@@ -86,7 +86,7 @@ class StopRules:
             with file.open("rb") as opened:
                 opened.seek(offset)
                 found = opened.read()
-            whole = len(found) // ROW_BYTES * ROW_BYTES
+            whole = used(found)
             self._offsets[file] = offset + whole
             parts.append(np.frombuffer(found[:whole], ROW))
         rows = np.concatenate(parts)

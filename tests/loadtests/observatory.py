@@ -16,6 +16,7 @@ import duckdb
 from loadtests.folder import Folder, RunState
 from loadtests.reattach import processes_of
 from loadtests.shipping import Shipment
+from loadtests.spool_format import ROW_BYTES, used
 from tests.cli.children import wait_for
 from tests.cli.running import ROOT, clean_environment
 from tests.servers.counting import CountingServer, counting_server
@@ -157,7 +158,7 @@ class Observatory:
     def spooled(self, run_id: str, agent: AgentProcess | None = None) -> int:
         """Requests in the spool so far."""
         files = self.folder_of(run_id, agent).path.glob("requests-*.bin")
-        return sum(file.stat().st_size // 32 for file in files)
+        return sum(used(file.read_bytes()) // ROW_BYTES for file in files)
 
     def wait_attacking(self, run_id: str, least: int = 50) -> None:
         """Wait until the load is on."""

@@ -55,7 +55,7 @@ def test_only_whole_rows_and_lines_are_sent(folder: Folder) -> None:
 
 
 def test_a_long_spool_goes_in_bounded_blocks(folder: Folder) -> None:
-    whole = rows(*range(BLOCK_BYTES // 32 + 5))
+    whole = rows(*range(1, BLOCK_BYTES // 32 + 6))
     append(folder, "requests-0.bin", whole)
     door = MemoryDoor()
     ship_all(Shipment(folder), door)
@@ -84,7 +84,7 @@ def test_crashes_and_lost_answers_leave_every_byte_once(folder: Folder, seed: in
     shipment = Shipment(folder)
     for number in range(400):
         name = chance.choice(list(written))
-        body = rows(number) if name.endswith("bin") else f'{{"n":{number}}}\n'.encode()
+        body = rows(number + 1) if name.endswith("bin") else f'{{"n":{number}}}\n'.encode()
         cut = chance.randrange(len(body))
         append(folder, name, body[:cut])
         if chance.random() < 0.5:
@@ -111,6 +111,30 @@ def test_what_a_failed_machine_took_from_the_end_holds_nothing_up(folder: Folder
     door = MemoryDoor()
     ship_all(Shipment(folder), door)
     assert door.stored(RUN, "requests-0.bin") == rows(1, 2)
+
+
+def test_room_that_holds_no_rows_yet_is_not_sent(folder: Folder) -> None:
+    append(folder, "requests-0.bin", rows(1, 2) + bytes(64))
+    door = MemoryDoor()
+    shipment = Shipment(folder)
+    ship_all(shipment, door)
+    assert list(shipment.blocks()) == []
+    with (folder.path / "requests-0.bin").open("r+b") as file:
+        file.seek(64)
+        file.write(rows(3))
+    ship_all(shipment, door)
+    assert door.stored(RUN, "requests-0.bin") == rows(1, 2, 3)
+
+
+def test_rows_that_a_failed_machine_emptied_hold_nothing_up(folder: Folder) -> None:
+    append(folder, "requests-0.bin", rows(1, 2, 3))
+    assert list(Shipment(folder).blocks())
+    spool = folder.path / "requests-0.bin"
+    spool.write_bytes(rows(1) + bytes(32) + rows(3))
+    append(folder, "requests-0.bin", rows(4))
+    door = MemoryDoor()
+    ship_all(Shipment(folder), door)
+    assert sorted(door.batches.values()) == [rows(1), rows(4)]
 
 
 def test_a_refused_block_is_told_and_the_next_goes_on(folder: Folder) -> None:

@@ -3,13 +3,17 @@
 import json
 import resource
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
+from loadtests.row_file import CHUNK_BYTES
 from loadtests.spool import Spool
-from loadtests.spool_format import FIELDS, OTHER_ERROR, OUTCOMES, ROW_BYTES, unpack
+from loadtests.spool_format import FIELDS, OTHER_ERROR, OUTCOMES, ROW_BYTES, unpack, used
+from tests.cli.running import ROOT
 from warehouse import run_rows
 from warehouse.model import Outcome, now
 
@@ -59,6 +63,44 @@ def test_a_later_writer_goes_on_where_the_first_ended(tmp_path: Path) -> None:
     assert [row.error for row in rows] == [1, 2, 1]
 
 
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from loadtests.spool import Spool
+from warehouse.model import Outcome
+spool = Spool(Path(sys.argv[1]), 0)
+for number in range(int(sys.argv[2])):
+    spool.request(1, "load", number + 1, 0, 1000, 2000, Outcome.OK, 200, 5)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_kill_9_takes_no_row_and_a_later_writer_goes_on_after_them(tmp_path: Path) -> None:
+    """Of rooms of 8,192 rows each: none is full, one is, one is begun, and again behind them."""
+    written = 0
+    for count in (100, CHUNK_BYTES // ROW_BYTES - 100, 8200, 1):
+        ended = subprocess.run([sys.executable, "-c", WRITER, str(tmp_path), str(count)], cwd=ROOT)
+        assert ended.returncode == -signal.SIGKILL
+        written += count
+        spool = (tmp_path / "requests-0.bin").read_bytes()
+        assert used(spool) == written * ROW_BYTES
+        assert not any(spool[used(spool) :])
+    Spool(tmp_path, 0).close()
+    rows = unpack((tmp_path / "requests-0.bin").read_bytes())
+    assert (tmp_path / "requests-0.bin").stat().st_size == written * ROW_BYTES
+    assert [row.user for row in rows[-3:]] == [8199, 8200, 1]
+
+
+def test_what_ends_after_the_end_is_told_as_lost(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 0)
+    write(spool)
+    spool.close()
+    write(spool)
+    spool.event("beat")
+    assert (spool.lost, spool.failure) == (1, "cannot write the spool: Bad file descriptor")
+    assert (tmp_path / "requests-0.bin").stat().st_size == ROW_BYTES
+
+
 def test_texts_past_the_limit_share_one_number(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 0)
     numbers = [spool.error(1, f"text {number}") for number in range(OTHER_ERROR + 50)]
@@ -73,13 +115,14 @@ def test_a_full_disk_is_told_and_leaves_whole_rows(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 0)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (CHUNK_BYTES, hard))
     try:
-        for _ in range(5):
+        for _ in range(CHUNK_BYTES // ROW_BYTES + 2):
             write(spool)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
-    assert (tmp_path / "requests-0.bin").stat().st_size == 3 * ROW_BYTES
+    spool.close()
+    assert (tmp_path / "requests-0.bin").stat().st_size == CHUNK_BYTES
     assert spool.lost == 2
     assert spool.failure.startswith("cannot write the spool:")
