@@ -17,6 +17,7 @@ from warehouse.analysis.criteria import (
     overall,
     parse,
 )
+from warehouse.analysis.criteria import told as value_told
 
 
 @st.composite
@@ -152,7 +153,27 @@ def test_no_data_never_passes(criterion: Criterion) -> None:
 def test_a_timeout_is_above_every_limit() -> None:
     (result,) = judge([parse("p95 < 20s")], lambda _: [Reading(10_000.0, 500, is_above=True)])
     assert result.verdict is Verdict.FAIL
-    assert result.why == "p95 was > 10s, n = 500"
+    assert result.why == "p95 was > 10 s, n = 500"
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "told"),
+    [
+        ("p95 < 500ms", 70.3123, "70.3 ms"),
+        ("p95 < 500ms", 499.96, "499.96 ms"),
+        ("p95 < 500ms", 500.0, "500 ms"),
+        ("p95 < 0.5s", 12_345.6, "12.3 s"),
+        ("errors < 1%", 0.05172, "5.17 %"),
+        ("errors < 1%", 0.0, "0 %"),
+        ("rps > 1000/s", 2345.6, "2350/s"),
+        ("dropped < 1", 12_345, "12300"),
+    ],
+)
+def test_a_value_is_told_as_far_as_it_takes_to_tell_it_from_the_limit(
+    text: str, value: float, told: str
+) -> None:
+    criterion = parse(text)
+    assert value_told(criterion, Reading(value, 1000)) == told
 
 
 def windows(*values: float | None) -> list[Reading]:
@@ -162,7 +183,7 @@ def windows(*values: float | None) -> list[Reading]:
 def test_one_broken_window_fails_and_the_worst_is_told() -> None:
     (result,) = judge([parse("p95 > 500ms for 10s")], lambda _: windows(100, 600, 900, 100))
     assert (result.verdict, result.value) == (Verdict.FAIL, 900)
-    assert result.why == "p95 was 900ms, n = 400 in the 10 s to 12 s; 2 of 4 windows broke it"
+    assert result.why == "p95 was 900 ms, n = 400 in the 10 s to 12 s; 2 of 4 windows broke it"
 
 
 def test_windows_pass_when_most_of_them_could_be_judged() -> None:

@@ -249,11 +249,24 @@ def _why(criterion: Criterion, verdict: Verdict, reading: Reading) -> str:
 
 
 def told(criterion: Criterion, reading: Reading | Result) -> str:
-    """The measured value in the criterion's own unit, as `> 3s`, for people."""
+    """The measured value in the criterion's own unit, as `> 3 s`, for people.
+
+    Three digits, or as many more as tell it from the limit.
+    """
     if reading.value is None:
         return "unknown"
     above = "> " if reading.is_above else ""
-    return f"{above}{reading.value / UNITS[criterion.metric][criterion.unit]:.4g}{criterion.unit}"
+    value = reading.value / UNITS[criterion.metric][criterion.unit]
+    rounded = (float(f"{value:.{digits}g}") for digits in (3, 4, 6, 9))
+    side = _side(value, criterion.number)
+    shown = next((each for each in rounded if _side(each, criterion.number) == side), value)
+    space = "" if criterion.unit in ("", "/s") else " "
+    return f"{above}{_plain(shown)}{space}{criterion.unit}"
+
+
+def _side(value: float, limit: float) -> int:
+    """Below, at or above the limit."""
+    return (value > limit) - (value < limit)
 
 
 def _plain(number: float) -> str:
