@@ -206,14 +206,13 @@ def test_the_numbers_of_a_run_second_by_second_and_per_endpoint(
     steady, _ = cli.ask("run_endpoints", run_id=run_id, phase="steady").to_dicts()
     assert (steady["requests"], steady["rps"]) == (160, pytest.approx(160 / 16))
     seconds = cli.ask("run_seconds", run_id=run_id)
-    assert seconds["elapsed_s"].to_list() == list(range(21))
-    assert seconds["requests"].to_list() == [10] * 5 + [13] + [10] * 14 + [0]
-    assert seconds["rps"].to_list() == [10] * 5 + [13] + [10] * 14 + [None], "the last second is not whole"
-    assert seconds["users"].to_list() == [2] * 21
-    assert seconds["dropped"].to_list() == [3] + [0] * 20
+    assert seconds["elapsed_s"].to_list() == list(range(20))
+    assert seconds["requests"].to_list() == seconds["rps"].to_list() == [10] * 5 + [13] + [10] * 14
+    assert seconds["users"].to_list() == [2] * 20
+    assert seconds["dropped"].to_list() == [3] + [0] * 19
     assert seconds["p95_ms"].to_list()[4:7] == [100, 5100, 100]
     assert seconds["service_p95_ms"].to_list()[5] == 5000
-    assert cli.ask("run_seconds", run_id=run_id, width_s=10)["requests"].to_list() == [103, 100, 0]
+    assert cli.ask("run_seconds", run_id=run_id, width_s=10)["requests"].to_list() == [103, 100]
     failures = cli.ask("run_failures", run_id=run_id).to_dicts()
     assert failures[0]["first_at"] == failures[0]["last_at"] == began + timedelta(seconds=5)
     columns = ("label", "part", "outcome", "status", "text", "n")
@@ -221,6 +220,21 @@ def test_the_numbers_of_a_run_second_by_second_and_per_endpoint(
         ("GET /cart", "load", "timeout", None, "", 1),
         ("GET /cart", "load", "bad_status", 503, "busy", 1),
     ]
+
+
+def test_a_run_does_not_seem_to_drop_at_its_end(served: WarehouseProcess, cli: Client, agent: Client) -> None:
+    """Stopped after 4.5 s: half a second is no whole one, and how its process ended is not the load."""
+    run_id = launch(served)
+    began = start(agent, run_id)
+    agent.send_rows(run_id, 0, "requests-0.bin", 0, rows(began, [1.0] * 45).tobytes())
+    quitting = beats(began + timedelta(seconds=5.2), [1.0])
+    told = (*beats(began, [0.2] * 5), *quitting)
+    agent.send_events(run_id, 0, "events-0.jsonl", 0, lines(*told))
+    finish(agent, run_id, began, 4.5)
+    seconds = cli.ask("run_seconds", run_id=run_id)
+    assert seconds["requests"].to_list() == [10, 10, 10, 10, 5]
+    assert seconds["rps"].to_list() == [10, 10, 10, 10, None]
+    assert seconds["generator_cpu"].to_list() == [0.2] * 5
 
 
 def test_where_nobody_told_anything_nothing_is_said(

@@ -18,7 +18,7 @@ FAILED = "outcome <> 'ok'"
 
 CHOSEN = """
     SELECT run_no, coalesce(started_at, requested_at) AS began_at,
-        coalesce(ended_at, heartbeat_at) AS until_at
+        coalesce(ended_at, heartbeat_at) AS until_at, ended_at
     FROM run WHERE run_id = $run_id
 """
 """SQL for the run that is asked about: its number, when its load began, and until when it is known."""

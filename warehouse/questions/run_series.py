@@ -40,6 +40,8 @@ def run_seconds(asked: RunSeconds) -> Statement:
     """A load test second by second: users, requests, failures, percentiles, and how the generator did.
 
     Where no process told of itself nothing is known, and nothing is said. `rps` is of whole steps only.
+    After the load's end there are steps only where late requests began, and a process's CPU is that of
+    its own end, which is not told.
     """
     bucket = f"floor({elapsed_s()} / $width_s)::BIGINT"
     return Statement(
@@ -53,7 +55,8 @@ def run_seconds(asked: RunSeconds) -> Statement:
             FROM asked_for WHERE bucket >= 0 GROUP BY bucket
         ),
         beating AS (
-            SELECT {bucket} AS bucket, worker, arg_max(users, ts) AS users, max(cpu_ratio) AS cpu,
+            SELECT {bucket} AS bucket, worker, arg_max(users, ts) AS users,
+                max(cpu_ratio) FILTER (ended_at IS NULL OR ts <= ended_at) AS cpu,
                 max(dropped) AS dropped, arg_max(backlog, ts) AS backlog, max({elapsed_s()}) AS beat_s
             FROM load_beat JOIN chosen USING (run_no)
             GROUP BY 1, 2
@@ -63,7 +66,8 @@ def run_seconds(asked: RunSeconds) -> Statement:
                     (SELECT max(bucket) FROM counted), (SELECT max(bucket) FROM beating)
                 ) AS last_bucket,
                 (SELECT greatest({elapsed_s("max(until_at)")}, 0) FROM chosen GROUP BY began_at) AS until_s,
-                (SELECT max(beat_s) FROM beating) AS beat_s
+                (SELECT max(beat_s) FROM beating) AS beat_s,
+                (SELECT {elapsed_s("ended_at")} FROM chosen) AS ended_s
         ),
         grid AS (SELECT unnest(generate_series(0, last_bucket)) AS bucket FROM edges),
         workers AS (SELECT worker, max(worker) OVER () AS last_worker FROM beating GROUP BY worker),
@@ -89,8 +93,10 @@ def run_seconds(asked: RunSeconds) -> Statement:
             SELECT grid.bucket, told.* EXCLUDE (bucket), counted.* EXCLUDE (bucket),
                 counted.bucket IS NOT NULL OR coalesce(heard_s >= grid.bucket * $width_s - 1.5, FALSE)
                     AS is_known,
-                (grid.bucket + 1) * $width_s <= greatest(edges.beat_s, edges.until_s) AS is_whole
+                (grid.bucket + 1) * $width_s <= coalesce(ended_s, greatest(edges.beat_s, edges.until_s))
+                    AS is_whole
             FROM grid LEFT JOIN told USING (bucket) LEFT JOIN counted USING (bucket), edges
+            WHERE ended_s IS NULL OR grid.bucket * $width_s < ended_s OR counted.bucket IS NOT NULL
         )
         SELECT (bucket * $width_s)::BIGINT AS elapsed_s, CASE WHEN is_known THEN users END AS users,
             CASE WHEN is_known THEN coalesce(requests, 0) END AS requests,
