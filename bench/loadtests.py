@@ -105,7 +105,7 @@ def measure() -> Section:
         rows = [(kind, _spread(values), "") for kind, values in rates.items()]
         wrk = _wrk(url)
         rows.append(("wrk, one thread", wrk, "the same server is its bound") if wrk else _no_wrk())
-        rows.append(("recording one request", f"{_hook_us(folder):.1f} us", "one write of 32 bytes"))
+        rows.append(("recording one request", f"{_hook_us(folder):.1f} us", "two stores into a mapped file"))
         rows.append(_memory(folder, url))
     stock, bare, recorded = (statistics.median(values) for values in rates.values())
     return Section(
