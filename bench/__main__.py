@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from bench import backup, export, idle, ingest, loadtests, pages, postgres, probes, queries, question
+from bench import backup, export, history, idle, ingest, loadtests, pages, postgres, probes, queries, question
 from bench.report import Section, save
 
 MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
@@ -20,6 +20,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
     "idle": idle.measure,
     "backup": backup.measure,
     "loadtests": loadtests.measure,
+    "history": history.measure,
 }
 
 

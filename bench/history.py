@@ -1,0 +1,282 @@
+"""A year of 100 M attempts: made, kept, asked and compacted; each figure beside what it should be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.report import Section, nearest_rank, spread
+from bench.service import ROOT, free_port, scratch, warehouse
+from warehouse.client import Client, pack
+from warehouse.errors import PerfhouseError
+from warehouse.footprint import measure as measure_room
+from warehouse.model import Attempt, Batch, Outcome, now
+from warehouse.settings import Settings, load
+from warehouse.store import Store
+
+ATTEMPTS = int(os.environ.get("PERFHOUSE_BENCH_ATTEMPTS", "100_000_000"))
+DAYS = 365
+WITH_PHASES = 5_000_000
+ROUNDS = 5
+PEOPLE = 20
+CROWD_S = 30.0
+ROWS_PER_S = 5_000
+GROUPS = 20
+
+Row = tuple[str, str, str, str]
+
+
+def measure() -> Section:
+    """Reuses the history in PERFHOUSE_BENCH_HISTORY where that names one that `simulate` made."""
+    with scratch() as folder:
+        known = os.environ.get("PERFHOUSE_BENCH_HISTORY")
+        made = Path(known) if known else folder / "year"
+        rows = [] if known else [_made(made)]
+        settings = load(made / "perfhouse.toml", {})
+        store = Store(settings)
+        rows += _room(store, folder)
+        truths = _truths(store)
+        store.close()
+        bandwidth = _bandwidth()
+        with warehouse(settings), Client.for_process(settings, "cli", timeout_s=120) as client:
+            end = max(client.ask("endpoints")["newest_at"])
+            rows.append(_error(client, truths))
+            rows += _questions(client, end, bandwidth)
+            rows += _crowd(settings, client, end)
+            rows.append(_compacted(client))
+    return Section(
+        "A year of attempts",
+        f"""{ATTEMPTS:,} simulated attempts of 50 endpoints in {DAYS} days (`perfhouse simulate --no-phases`,
+with phases {WITH_PHASES:,}), asked over HTTP and answered as Arrow. Median (middle half) of {ROUNDS} rounds
+after a warm-up. A chart has at most 300 buckets, so hours of 30 days are asked for in three windows and days
+of a year in two, one after the other. The physical limit is what was read (here: the bytes of the answer) at
+this machine's memory bandwidth of {bandwidth / 1e9:.1f} GB/s, measured by copying. Other engines were not
+measured in this run.""",
+        ("what", "measured", "target", "physical limit"),
+        rows,
+    )
+
+
+def _made(folder: Path) -> Row:
+    began = time.perf_counter()
+    _simulate(folder, "--days", str(DAYS), "--attempts", str(ATTEMPTS), "--no-phases")
+    took_s = time.perf_counter() - began
+    return ("written, cells included", f"{took_s / 60:.1f} min", "at most 10 min", "")
+
+
+def _simulate(folder: Path, *options: str) -> None:
+    ports = ("--port", str(free_port()), "--dashboard-port", str(free_port()))
+    command = [sys.executable, str(ROOT / "perfhouse.py"), "simulate", str(folder), *options, *ports]
+    subprocess.run(command, check=True, cwd=ROOT)
+
+
+def _room(store: Store, folder: Path) -> list[Row]:
+    """Bytes of the tables, in whole blocks."""
+    found = measure_room(store.cursor(), now().replace(tzinfo=None)).tables
+    raw = found["attempt"]
+    cells = sum(table.bytes for name, table in found.items() if name.startswith("attempt_cell_"))
+    _simulate(folder / "phases", "--days", "7", "--attempts", str(WITH_PHASES))
+    full = Store(load(folder / "phases" / "perfhouse.toml", {}))
+    rich = measure_room(full.cursor(), now().replace(tzinfo=None)).tables["attempt"]
+    full.close()
+    return [
+        ("raw, bytes a sample", f"{raw.bytes / raw.rows:.2f}", "at most 4.5", ""),
+        ("raw with phases, bytes and loop lag", f"{rich.bytes / rich.rows:.2f}", "", ""),
+        ("all cells beside raw", f"{cells / raw.bytes:.0%}", "at most 25 %", ""),
+    ]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Percentiles of pooled attempts (µs), and how to ask for them."""
+
+    asked: dict[str, Any]
+    us: Sequence[int]
+
+
+def _truths(store: Store) -> list[Truth]:
+    """The nearest ranks of random endpoints of random windows, from single attempts."""
+    connection = store.cursor()
+    random = np.random.default_rng(7)
+    names = connection.execute("SELECT series_id, target, object FROM series WHERE kind = 'probe'").fetchall()
+    first, last = connection.execute("SELECT min(ts), max(ts) FROM attempt").fetchall()[0]
+    found = []
+    for _ in range(GROUPS):
+        chosen = [names[place] for place in random.choice(len(names), random.integers(1, 8), replace=False)]
+        start = first + (last - first) * random.uniform(0, 0.9)
+        start = start.replace(second=0, microsecond=0, minute=start.minute // 5 * 5)
+        end = start + timedelta(minutes=5 * int(random.integers(6, 5000)))
+        targets, endpoints = {name[1] for name in chosen}, {name[2] for name in chosen}
+        ids = [number for number, target, name in names if target in targets and name in endpoints]
+        ((us,),) = connection.execute(
+            "SELECT quantile_disc(coalesce(total_us, deadline_us), [0.5, 0.95, 0.99]) FROM attempt "
+            "WHERE ts >= ? AND ts < ? AND outcome IN ('ok', 'timeout') AND list_contains(?, series_id)",
+            [start, end, ids],
+        ).fetchall()
+        window = {"start": start.replace(tzinfo=UTC), "end": end.replace(tzinfo=UTC)}
+        found.append(Truth({**window, "target": tuple(targets), "endpoint": tuple(endpoints)}, us))
+    connection.close()
+    return found
+
+
+def _error(client: Client, truths: Sequence[Truth]) -> Row:
+    worst, tiers = 0.0, set()
+    for truth in truths:
+        (told,) = client.ask("latency_summary", merged=True, **truth.asked).to_dicts()
+        tiers.add(told["tier"])
+        for name, us in zip(("p50_ms", "p95_ms", "p99_ms"), truth.us, strict=True):
+            worst = max(worst, abs(told[name] * 1000 - us) / us)
+    what = f"worst error of {GROUPS} random groups, merged ({', '.join(sorted(tiers))})"
+    return (what, f"{worst:.2%}", "at most 1 %", "")
+
+
+def _bandwidth() -> float:
+    """Bytes a second that are read and written by copying what fits no cache; the best of five."""
+    source = np.ones(32_000_000)
+    target = np.empty_like(source)
+    best = 0.0
+    for _ in range(5):
+        began = time.perf_counter()
+        np.copyto(target, source)
+        best = max(best, 2 * source.nbytes / (time.perf_counter() - began))
+    return best
+
+
+def _questions(client: Client, end: datetime, bandwidth: float) -> list[Row]:
+    """The questions of the charts, each over what it needs."""
+    one = client.ask("endpoints").row(0, named=True)
+    single = {"target": [one["target"]], "endpoint": [one["endpoint"]]}
+    hour = end.replace(minute=0, second=0, microsecond=0)
+    day = hour.replace(hour=0)
+    hours = [(hour - timedelta(days=at), hour - timedelta(days=at - 10)) for at in (30, 20, 10)]
+    days = [(day - timedelta(days=364), day - timedelta(days=182)), (day - timedelta(days=182), day)]
+    asked: tuple[tuple[str, list[tuple[datetime, datetime]], dict[str, Any], str], ...] = (
+        ("per endpoint and hour, 30 days", hours, {}, "at most 25 ms"),
+        ("all endpoints merged, per day, 1 year", days, {"merged": True}, "at most 50 ms"),
+        ("last 24 h per 5 minutes, 1 endpoint", [(end - timedelta(hours=24), end)], single, "at most 15 ms"),
+    )
+    rows = []
+    for what, windows, more, target in asked:
+        times = []
+        for _ in range(ROUNDS + 1):
+            began = time.perf_counter()
+            frames = [
+                client.ask("percentile_trend", start=start, end=until, **more) for start, until in windows
+            ]
+            times.append((time.perf_counter() - began) * 1000)
+        cells = sum(frame.height for frame in frames)
+        size = sum(frame.estimated_size() for frame in frames)
+        tiers = ", ".join(sorted({tier for frame in frames for tier in frame["tier"].unique()}))
+        limit = f"{size / bandwidth * 1000:.2f} ms ({size / 1e6:.1f} MB)"
+        rows.append((f"{what} ({cells:,} rows, {tiers})", spread(times[1:]), target, limit))
+    return rows
+
+
+@dataclass
+class Crowd:
+    """What people and a collector met."""
+
+    asked_ms: list[float] = field(default_factory=list)
+    acknowledged_ms: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    rows: int = 0
+
+
+PAGE = ("percentile_trend", "latency_summary", "errors_by_class", "phase_breakdown", "latency_heatmap")
+"""What the API latency page asks."""
+
+
+def _crowd(settings: Settings, client: Client, end: datetime) -> list[Row]:
+    """People open the API latency page again and again while a collector sends."""
+    crowd, over = Crowd(), threading.Event()
+
+    def person(number: int) -> None:
+        random = np.random.default_rng(number)
+        with Client.for_process(settings, "dashboard", timeout_s=60, retries=0) as own:
+            while not over.wait(float(random.uniform(0.5, 1.5))):
+                days = int(random.choice([1, 7, 30, 365]))
+                for question in PAGE:
+                    _timed(
+                        partial(own.ask, question, start=end - timedelta(days=days), end=end),
+                        crowd.asked_ms,
+                        crowd.errors,
+                    )
+
+    def collector() -> None:
+        with Client.for_process(settings, "collect", timeout_s=60, source="simulation") as own:
+            due = time.perf_counter()
+            while not over.wait(max(0.0, due - time.perf_counter())):
+                batch = _batch(crowd.rows)
+                _timed(partial(own.send, batch.batch_id, pack(batch)), crowd.acknowledged_ms, crowd.errors)
+                crowd.rows += len(batch.attempts)
+                due += 1.0
+
+    threads = [threading.Thread(target=person, args=(number,)) for number in range(PEOPLE)]
+    threads.append(threading.Thread(target=collector))
+    began = now()
+    for thread in threads:
+        thread.start()
+    time.sleep(CROWD_S)
+    over.set()
+    for thread in threads:
+        thread.join()
+    stored = client.count("attempts", start=began - timedelta(seconds=5), end=now(), target=["bench"])
+    what = f"{PEOPLE} people, {crowd.rows / CROWD_S:,.0f} rows/s:"
+    lost = f"{crowd.rows - stored:,} of {crowd.rows:,} rows dropped, {len(crowd.errors)} errors"
+    return [
+        (f"{what} a question, p95 ({len(crowd.asked_ms):,})", _p95(crowd.asked_ms), "at most 1,000 ms", ""),
+        (f"{what} ingest acknowledged, p95", _p95(crowd.acknowledged_ms), "at most 250 ms", ""),
+        (f"{what} lost", lost, "nothing dropped", ""),
+    ]
+
+
+def _timed(work: Callable[[], object], times: list[float], errors: list[str]) -> None:
+    began = time.perf_counter()
+    try:
+        work()
+    except PerfhouseError as error:
+        errors.append(str(error))
+    times.append((time.perf_counter() - began) * 1000)
+
+
+def _batch(number: int) -> Batch:
+    at = now()
+    attempts = tuple(
+        Attempt(
+            at=at,
+            target="bench",
+            endpoint=f"GET /{place % 50}",
+            outcome=Outcome.OK,
+            status=200,
+            total_us=5000 + place,
+            deadline_us=3_000_000,
+        )
+        for place in range(ROWS_PER_S)
+    )
+    return Batch(batch_id=f"crowd-{at:%H%M%S%f}-{number}", attempts=attempts)
+
+
+def _p95(values: Sequence[float]) -> str:
+    return f"{nearest_rank(values, 0.95):,.0f} ms"
+
+
+def _compacted(client: Client) -> Row:
+    began = time.perf_counter()
+    *_, end = client.compact()
+    if end["part"] != "end":
+        return ("compact", f"refused: {end['message']}", "", "")
+    took_s = time.perf_counter() - began
+    text = f"{took_s:.0f} s; storing waited {end['waited_s']:.1f} s; "
+    text += f"{end['before_bytes'] / 1e6:,.0f} to {end['after_bytes'] / 1e6:,.0f} MB"
+    return (f"compact, {end['rows']:,} rows", text, "questions wait at most 5 s", "")
