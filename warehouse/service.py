@@ -102,8 +102,9 @@ class Warehouse:
             return {}
         kept = self.settings.retention
         try:
-            with self.upkeep.hold():
-                self.freezer.work()
+            if self.settings.cold.after_days is not None:
+                with self.upkeep.hold():
+                    self.freezer.work()
             return self.writer.submit(
                 lambda connection: retention.expire(
                     connection, now().replace(tzinfo=None), kept.raw_days, max(kept.cell_days, kept.raw_days)
