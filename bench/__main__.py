@@ -6,7 +6,20 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from bench import backup, export, history, idle, ingest, loadtests, pages, postgres, probes, queries, question
+from bench import (
+    backup,
+    export,
+    history,
+    idle,
+    ingest,
+    loadruns,
+    loadtests,
+    pages,
+    postgres,
+    probes,
+    queries,
+    question,
+)
 from bench.report import Section, save
 
 MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
@@ -20,6 +33,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
     "idle": idle.measure,
     "backup": backup.measure,
     "loadtests": loadtests.measure,
+    "loadruns": loadruns.measure,
     "history": history.measure,
 }
 

@@ -1,8 +1,7 @@
-"""What sending load costs: requests a second per core, the price of recording each, memory over many."""
+"""What sending load costs: requests a second per core, and the price of recording each."""
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -26,7 +25,9 @@ from warehouse.plan import Plan, PlanRequest
 USERS = 20
 ROUNDS = 5
 ROUND_S = 6.0
-LONG_S = 60.0
+PAIRED_S = 40.0
+BLOCK = 1000
+SETTLING = 4
 RECORDED = 200_000
 LEAST_SHARE = 0.95
 
@@ -63,10 +64,14 @@ def tell(environment, **_):
     print("REQUESTS", environment.stats.total.num_requests, flush=True)
 """
 
-COUNTING = """
+OURS = """
 from loadtests.spool import Spool
 sent = [0]
-REPLACE
+record = Spool.request
+def count(self, *arguments, **named):
+    sent[0] += 1
+    record(self, *arguments, **named)
+Spool.request = count
 from loadtests.locustfile import LoadShape, LoadUser
 from locust import events
 @events.quitting.add_listener
@@ -74,56 +79,63 @@ def tell(**_):
     print("REQUESTS", sent[0], flush=True)
 """
 
-RECORDING = """
-record = Spool.request
+BY_TURNS = f"""
+import time
+from loadtests.spool import Spool
+kinds = (Spool.request, lambda self, *arguments, **named: None)
+sent, began, spent = 0, time.process_time(), []
 def count(self, *arguments, **named):
-    sent[0] += 1
-    record(self, *arguments, **named)
+    global sent, began
+    kinds[sent // {BLOCK} % 2](self, *arguments, **named)
+    sent += 1
+    if sent % {BLOCK} == 0:
+        now = time.process_time()
+        spent.append(now - began)
+        began = now
 Spool.request = count
+from loadtests.locustfile import LoadShape, LoadUser
+from locust import events
+@events.quitting.add_listener
+def tell(**_):
+    print("SPENT", *spent)
+    print("REQUESTS", sent, flush=True)
 """
 
-BARE = """
-def count(self, *arguments, **named):
-    sent[0] += 1
-Spool.request = count
-"""
-
-KINDS = {
-    "Locust's own FastHttpUser": STOCK,
-    "our users, nothing recorded": COUNTING.replace("REPLACE", BARE),
-    "our users, each request recorded": COUNTING.replace("REPLACE", RECORDING),
-}
+KINDS = {"Locust's own FastHttpUser, no hooks": STOCK, "our users, each request recorded": OURS}
 
 
 def measure() -> Section:
     """Rounds of each kind in turn against one server; CPU time is the generator's own."""
-    with scratch() as folder, _server() as url:
+    with scratch() as folder, bare_server() as url:
         rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
         for _ in range(ROUNDS):
             for kind, locustfile in KINDS.items():
                 rates[kind].append(_per_cpu_second(folder, url, kind, locustfile))
-        rows = [(kind, _spread(values), "") for kind, values in rates.items()]
-        wrk = _wrk(url)
-        rows.append(("wrk, one thread", wrk, "the same server is its bound") if wrk else _no_wrk())
-        rows.append(("recording one request", f"{_hook_us(folder):.1f} us", "two stores into a mapped file"))
-        rows.append(_memory(folder, url))
-    stock, bare, recorded = (statistics.median(values) for values in rates.values())
+        rows = [(kind, _spread(values)) for kind, values in rates.items()]
+        rows += _wrk(url)
+        with_us, without_us = _by_turns(folder, url)
+        rows.append(("recording one request, while load is sent", f"{with_us - without_us:.1f} us"))
+        rows.append(("recording one request, again and again", f"{_hook_us(folder):.1f} us"))
+    stock, recorded = (statistics.median(values) for values in rates.values())
+    ratio = without_us / with_us
     return Section(
         "Sending load",
         f"""{USERS} users ask a bare asyncio server for 15 bytes without a pause, {ROUNDS} rounds of
 {ROUND_S:g} s of each kind in turn. Requests a second per core are requests divided by the generator's own
 CPU seconds, without those it takes to start: the machine's two cores are shared with the server.""",
-        ("", "requests/s per core: median (least to most)", ""),
+        ("", "requests/s per core: median (least to most)"),
         rows,
-        f"""With every request recorded the rate is {recorded / stock:.2f} times that of Locust's own client
-without any hook (asked for: at least {LEAST_SHARE}). Recording by itself takes
-{1 - recorded / bare:.0%} of what our sender could do: a request costs it {1e6 / recorded:.0f} us in all,
-and Locust's own {1e6 / stock:.0f} us.""",
+        f"""With and without hooks there are two readings of (asked for: at least {LEAST_SHARE}). Against
+Locust's own client without any hook, with every request recorded: {recorded / stock:.2f} times its rate; a
+request costs {1e6 / recorded:.0f} us, Locust's own {1e6 / stock:.0f} us. Against our own sender with
+recording taken out: {ratio:.3f}; both by turns in one process, {BLOCK:,} requests each, the median of the
+pairs, since differences of a few us are lost between processes.""",
     )
 
 
 @contextmanager
-def _server() -> Iterator[str]:
+def bare_server() -> Iterator[str]:
+    """The address of a server that answers 15 bytes to whatever it is asked."""
     port = free_port()
     with process([sys.executable, "-c", SERVER, str(port)]):
         until = time.monotonic() + 10
@@ -177,6 +189,15 @@ def _locust(
     folder: Path, url: str, locustfile: str, seconds: float, *, listing: bool = False
 ) -> tuple[int, float]:
     """Run Locust; the requests it sent, and its CPU seconds. `listing`: only load the file."""
+    said, cpu_s = _said(folder, url, locustfile, seconds, listing=listing)
+    counted = [line for line in said.splitlines() if line.startswith("REQUESTS")]
+    return int(counted[0].split()[1]) if counted else 0, cpu_s
+
+
+def _said(
+    folder: Path, url: str, locustfile: str, seconds: float, *, listing: bool = False
+) -> tuple[str, float]:
+    """What Locust printed, and its CPU seconds."""
     run_dir = folder / f"run-{time.monotonic_ns()}"
     run_dir.mkdir()
     (run_dir / "plan.json").write_text(_plan(url, max(seconds, 1.0)).model_dump_json())
@@ -199,27 +220,34 @@ def _locust(
         check=False,
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    counted = [line for line in ended.stdout.splitlines() if line.startswith("REQUESTS")]
-    assert counted or listing, ended.stderr[-2000:]
+    assert listing or "REQUESTS" in ended.stdout, ended.stderr[-2000:]
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return int(counted[0].split()[1]) if counted else 0, cpu_s
+    return ended.stdout, cpu_s
 
 
-def _wrk(url: str) -> str:
-    """Requests per CPU second of wrk; empty where it is not installed."""
+def _by_turns(folder: Path, url: str) -> tuple[float, float]:
+    """CPU time of a request in us, with recording and without: medians over blocks of one process."""
+    said = _said(folder, url, BY_TURNS, PAIRED_S)[0]
+    spent = next(line for line in said.splitlines() if line.startswith("SPENT")).split()[1:]
+    each_us = [float(seconds) / BLOCK * 1e6 for seconds in spent][2 * SETTLING :]
+    pairs = list(zip(each_us[::2], each_us[1::2], strict=False))
+    without_us = statistics.median(without for _, without in pairs)
+    return without_us + statistics.median(recorded - without for recorded, without in pairs), without_us
+
+
+def _wrk(url: str) -> list[tuple[str, str]]:
+    """Requests per CPU second of wrk, and which; nothing where it is not installed."""
     if shutil.which("wrk") is None:
-        return ""
+        print("wrk is not installed: its line is left out", file=sys.stderr)
+        return []
+    told = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = ["wrk", "-t1", f"-c{USERS}", f"-d{ROUND_S:g}s", f"{url}/health"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     requests = next(int(line.split()[0]) for line in said.splitlines() if "requests in" in line)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return f"{requests / cpu_s:,.0f}"
-
-
-def _no_wrk() -> tuple[str, str, str]:
-    return ("wrk", "not measured", "not installed here")
+    return [(f"wrk {told.split()[1]}, one thread, held back by the server", f"{requests / cpu_s:,.0f}")]
 
 
 def _hook_us(folder: Path) -> float:
@@ -234,20 +262,6 @@ def _hook_us(folder: Path) -> float:
     spool.close()
     assert (run_dir / "requests-0.bin").stat().st_size == RECORDED * ROW_BYTES
     return taken_s / RECORDED * 1e6
-
-
-def _memory(folder: Path, url: str) -> tuple[str, str, str]:
-    """How much a generator grows over a long round: resident bytes at its beats."""
-    requests, _ = _locust(folder, url, KINDS["our users, each request recorded"], LONG_S)
-    newest = max(folder.glob("run-*/events-0.jsonl"), key=lambda file: file.stat().st_mtime)
-    lines = (json.loads(line) for line in newest.read_text().splitlines())
-    resident = [line["memory_bytes"] for line in lines if line["kind"] == "beat"]
-    grown = (resident[-2] - resident[4]) / 1e6
-    return (
-        "memory of a run",
-        f"{resident[-2] / 1e6:.0f} MB resident, {grown:+.1f} MB since its fifth second",
-        f"{requests:,} requests, as many as an hour at {requests / 3600:.0f}/s",
-    )
 
 
 def _spread(values: list[float]) -> str:
