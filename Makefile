@@ -59,7 +59,7 @@ lock: $(VENV)/test.stamp ## resolve requirements*.in into requirements*.txt
 	$(LOCK) -o requirements.txt requirements.in
 	$(LOCK) -o requirements-dev.txt requirements-dev.in
 
-screenshot: $(VENV)/test.stamp tools ## take the README's picture of what `make run` shows
+screenshot: $(VENV)/test.stamp tools ## take the README's pictures of what `make run` shows
 	$(BIN)/python docs/screenshot.py
 
 clean: ## remove what was installed and cached, never the data

@@ -69,6 +69,8 @@ class Delivery:
         return more
 
     def _ship(self, run: LocalRun) -> bool:
+        if run.shipment.is_lost:
+            run.shipment.recover(self._door.stored_spool(run.run_id))
         shipped = 0
         for block in run.shipment.blocks():
             self._send(run, block)

@@ -24,6 +24,10 @@ class Door(Protocol):
         """Say how a run does."""
         ...
 
+    def stored_spool(self, run_id: str) -> dict[str, Any]:
+        """Of each file of a run's spool the last piece that is stored: its `offset` and `rows`."""
+        ...
+
     def send_rows(self, run_id: str, worker: int, file: str, offset: int, body: bytes) -> Any:
         """Store a piece of a spool's rows; the same piece again changes nothing."""
         ...

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -50,7 +52,45 @@ class Shipment:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._file = folder.path / "shipped.json"
-        self._shipped = _read(self._file)
+        known, spool = _read(self._file), folder.spool() if folder.path.exists() else []
+        self.is_lost = bool(spool) and not (
+            known is not None
+            and all(self._is_possible(file, known.files.get(file.name, Place())) for file in spool)
+        )
+        """Whether it is not known here how far the files came: the warehouse must be asked."""
+        self._shipped = known if known is not None and not self.is_lost else Shipped()
+        if self.is_lost:
+            log.warning("%s cannot be right; the warehouse is asked what it has", self._file)
+
+    def _is_possible(self, file: SpoolFile, place: Place) -> bool:
+        """Whether a file can have come so far: whole rows, and no more than there is. Raises OSError."""
+        size = (self._folder.path / file.name).stat().st_size
+        whole = not file.is_rows or (place.acknowledged % ROW_BYTES == 0 == place.promised % ROW_BYTES)
+        return whole and 0 <= place.acknowledged <= place.promised <= size and place.refused >= 0
+
+    def recover(self, stored: Mapping[str, Any]) -> None:
+        """Go on behind what the warehouse has: of each file the last piece's `offset` and `rows`.
+
+        Raises OSError.
+        """
+        for file in self._folder.spool():
+            last = stored.get(file.name)
+            end = 0 if last is None else last["offset"] + self._length(file, last["offset"], last["rows"])
+            self._shipped.files[file.name] = Place(acknowledged=end, promised=end)
+        self._save()
+        self.is_lost = False
+
+    def _length(self, file: SpoolFile, offset: int, rows: int) -> int:
+        """How many bytes a stored piece had. Lines that say nothing are not among its rows."""
+        if file.is_rows:
+            return rows * ROW_BYTES
+        length = 0
+        for line in read_at(self._folder.path / file.name, offset, BLOCK_BYTES).splitlines(keepends=True):
+            if not rows:
+                break
+            length += len(line)
+            rows -= _says_something(line)
+        return length
 
     def blocks(self) -> Iterator[Block]:
         """The next block of each file that has one, their ends written down before they are sent.
@@ -90,6 +130,8 @@ class Shipment:
     @property
     def has_all(self) -> bool:
         """Whether the warehouse has every whole row and line there is now. Raises OSError."""
+        if self.is_lost:
+            return False
         for file in self._folder.spool():
             place = self._shipped.files.get(file.name, Place())
             end = max(place.promised, self._whole_end(file, place.acknowledged))
@@ -143,12 +185,18 @@ def read_at(path: Path, offset: int, most: int) -> bytes:
         return stream.read(most)
 
 
-def _read(file: Path) -> Shipped:
+def _says_something(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _read(file: Path) -> Shipped | None:
+    """What the file says; None where it cannot be read."""
     try:
         return Shipped.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         return Shipped()
     except (OSError, ValidationError):
-        # Sent from the start again: the warehouse knows each block that it has by its offset.
-        log.warning("%s cannot be read; everything is sent again", file)
-        return Shipped()
+        return None

@@ -12,9 +12,20 @@ from warehouse import audit, run_orders
 from warehouse.bodies import read_body
 from warehouse.declared import refusals
 from warehouse.model import now
-from warehouse.run_model import RUN_ID, Claim, Missed, Noted, Orders, Report, RowsReceipt, RunAnswer
+from warehouse.run_model import (
+    RUN_ID,
+    Claim,
+    Missed,
+    Noted,
+    Orders,
+    Report,
+    RowsReceipt,
+    RunAnswer,
+    SpoolState,
+)
 from warehouse.run_rows import (
     events_ack,
+    last_pieces,
     piece,
     read_events,
     read_requests,
@@ -77,6 +88,11 @@ def agent_routes(warehouse: Warehouse, may_load: Callable[..., Token]) -> APIRou
             judged = warehouse.writer.submit(lambda held: find(held, run_id, "state, verdict")).result()
             answer = RunAnswer(run_id=run_id, **judged)
         return answer
+
+    @router.get("/runs/{run_id}/spool", responses=refusals(404))
+    def spool(run_id: RunId) -> SpoolState:
+        """The last piece of each file that is stored, for an agent that does not know any more."""
+        return warehouse.writer.quietly(lambda held: last_pieces(held, run_id)).result()
 
     @router.post("/runs/{run_id}/rows", responses=refusals(404, 413), openapi_extra=SPOOL)
     async def rows(request: Request, run_id: RunId, x_batch_id: BatchId, x_worker: Worker) -> RowsReceipt:

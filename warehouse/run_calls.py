@@ -92,6 +92,11 @@ class RunCalls:
         report = {"agent": agent, "state": state, **told}
         return _told(self._request("POST", f"/api/v1/runs/{run_id}/report", json=report))
 
+    def stored_spool(self: _Requests, run_id: str) -> dict[str, Any]:
+        """Of each file of a run's spool the last piece that is stored: its `offset` and `rows`."""
+        files: dict[str, Any] = _told(self._request("GET", f"/api/v1/runs/{run_id}/spool"))["files"]
+        return files
+
     def send_rows(
         self: _Requests, run_id: str, worker: int, file: str, offset: int, body: bytes
     ) -> dict[str, Any]:

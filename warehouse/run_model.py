@@ -147,6 +147,19 @@ class Orders(BaseModel):
     seats: list[Seat] = []
 
 
+class LastPiece(BaseModel):
+    """The last piece of a spool's file that is stored: where it began, and its rows or readable lines."""
+
+    offset: int
+    rows: int
+
+
+class SpoolState(BaseModel):
+    """What is stored of a run's spool, by file."""
+
+    files: dict[str, LastPiece]
+
+
 class RowsReceipt(BaseModel):
     """What became of a piece of a spool. `stored` is False when it was there already."""
 

@@ -17,7 +17,7 @@ from warehouse.acks import Ack
 from warehouse.errors import InvalidInputError
 from warehouse.model import MAX_FUTURE, MAX_PAST, Count, Outcome, now
 from warehouse.plan import PARTS
-from warehouse.run_model import InstantUs
+from warehouse.run_model import InstantUs, LastPiece, SpoolState
 from warehouse.runs import find
 from warehouse.transaction import transaction
 
@@ -248,6 +248,20 @@ def _is_new(connection: DuckDBPyConnection, piece: Piece, rows: int) -> bool:
         [piece.batch_id, f"run {piece.run_id}", now().replace(tzinfo=None), rows],
     )
     return True
+
+
+def last_pieces(connection: DuckDBPyConnection, run_id: str) -> SpoolState:
+    """The last piece that is stored of each file of a spool. Raises RefusedError without the run."""
+    find(connection, run_id, "run_no")
+    stored = connection.execute(
+        """
+        SELECT parts[2] AS file, max_by((parts[3]::BIGINT, load_rows), parts[3]::BIGINT)
+        FROM (SELECT string_split(batch_id, ':') AS parts, load_rows FROM batch WHERE source = ?)
+        GROUP BY file
+        """,
+        [f"run {run_id}"],
+    ).fetchall()
+    return SpoolState(files={file: LastPiece(offset=last[0], rows=last[1]) for file, last in stored})
 
 
 def _instant(us: int) -> datetime:

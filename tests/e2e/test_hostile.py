@@ -16,12 +16,14 @@ from dashboard import format as fmt
 from dashboard.launch import environment_of
 from dashboard.theme import streamlit_config
 from tests.dashboard.conftest import CONFIG
+from tests.dashboard.load_worlds import Story
 from tests.dashboard.worlds import send
 from tests.e2e.conftest import settle
 from tests.hostile.texts import as_name, corpus
 from tests.servers.dashboard import ROOT, running_dashboard, wait_served
 from tests.servers.ports import free_port
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
+from tests.warehouse.loading import us
 from tests.warehouse.records import attempt, minute_ago, sample
 from warehouse import tokens
 from warehouse.client import Client
@@ -30,6 +32,7 @@ from warehouse.model import Event, Gap, GapReason, JobState
 Tab = Callable[..., Page]
 SHOWN = 300
 PAGES = ("", "latency", "database", "hosts", "collectors")
+LOAD_PAGES = ("loadtests", "run", "compare")
 JOINER = "\u2060"
 
 
@@ -155,6 +158,62 @@ def test_pages_over_hostile_data_and_hostile_addresses(
         name = names[begin]
         query = [("target", each) for each in names[begin : begin + 25]] if path == "latency" else []
         query += [(key, name) for key in ("range", "endpoint", "host", "percentile", "live", "prev", name)]
+        page.goto(f"{url}/{path}?{urlencode(query)}")
+        settle(page)
+        untouched(page)
+    page.close()
+    assert "Traceback" not in warehouse.config.with_name("dashboard.log").read_text()
+
+
+def hostile_loads(names: list[str]) -> str:
+    """Targets, presets and scenarios with hostile names, titles and labels."""
+    lines = []
+    for number, name in enumerate(names):
+        told = json.dumps(name)
+        lines.append(
+            f'[[target]]\nname = {told}\nurl = "http://127.0.0.1:9"\n'
+            f"load = {{ users = 50, requests_per_s = 50, duration_s = 600, environment = {told} }}\n"
+            f'endpoint = [{{ path = "/{number}", name = {told} }}]\n'
+            f"[[preset]]\nname = {told}\ntitle = {told}\nusers = 4\nduration_s = 30\n"
+            f"[[scenario]]\nname = {told}\ntitle = {told}\n"
+            f'request = [{{ path = "/{number}", name = {told} }}]\n'
+        )
+    return "".join(lines)
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, WarehouseProcess, list[str]]]:
+    """A dashboard over load tests whose every text is hostile, and their ids."""
+    folder = tmp_path_factory.mktemp("attacked")
+    names = [name for name in map(as_name, corpus(60)) if name.isprintable()][:8]
+    with running_warehouse(folder, hostile_loads(names)) as warehouse:
+        made = []
+        with warehouse.client("cli") as asks, warehouse.client("agent") as agent:
+            story = Story(asks, agent)
+            for name in names:
+                run_id, began = story.started(600, name, name, scenario=name, note=name)
+                story.measured(run_id, began, failing=7, text=name)
+                story.ended(run_id, began, state="failed", reason=name, is_partial=True)
+                made.append(run_id)
+            agent.tell_missed(names[0], names[0], names[0], due_at_us=us(minute_ago(1)), why=names[0])
+        with running_dashboard(warehouse.settings, folder / "dashboard.log") as url:
+            yield url, warehouse, made
+
+
+@pytest.mark.parametrize("path", LOAD_PAGES)
+def test_pages_of_load_tests_over_hostile_names(
+    attacked: tuple[str, WarehouseProcess, list[str]], open_tab: Tab, path: str
+) -> None:
+    url, warehouse, made = attacked
+    names = [as_name(text) for text in corpus(60)]
+    page = open_tab(f"{url}/{path}")
+    untouched(page)
+    addresses: dict[str, list[list[tuple[str, str]]]] = {
+        "loadtests": [[("launch_target", names[0]), ("text", names[1]), ("preset", names[2])]],
+        "run": [[("run", run_id)] for run_id in made] + [[("run", names[0]), ("phase", names[1])]],
+        "compare": [[("a", made[0]), ("b", made[1])], [("a", names[0]), ("b", names[1])]],
+    }
+    for query in addresses[path]:
         page.goto(f"{url}/{path}?{urlencode(query)}")
         settle(page)
         untouched(page)

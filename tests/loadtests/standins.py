@@ -56,6 +56,16 @@ class MemoryDoor:
     def send_events(self, run_id: str, worker: int, file: str, offset: int, body: bytes) -> None:
         self._store(f"{run_id}:{file}:{offset}", body)
 
+    def stored_spool(self, run_id: str) -> dict[str, Any]:
+        self._answer()
+        last: dict[str, dict[str, int]] = {}
+        for key, body in self.batches.items():
+            run, file, offset = key.split(":")
+            if run == run_id and int(offset) >= last.get(file, {"offset": 0})["offset"]:
+                rows = len(body) // 32 if file.endswith(".bin") else body.count(b"}\n")
+                last[file] = {"offset": int(offset), "rows": rows}
+        return last
+
     def request_run(self, target: str, preset: str, scenario: str | None = None, *, via: str) -> None:
         self._answer()
         self.requested.append((target, preset, via))
