@@ -56,6 +56,8 @@ TITLES: Mapping[str, str] = {
     "audit_log": "Audit log",
     "samples": "Single samples",
     "storage": "Rows and bytes stored",
+    "cold_days": "Days kept as Parquet files",
+    "simulated_changes": "Changes in a simulated history",
     "run_resources": "Hosts and databases during the load test",
     "run_saturation": "Where the load test broke",
     "run_compare": "Differences between two load tests",

@@ -67,6 +67,7 @@ def values_of(kind: str) -> st.SearchStrategy[Any]:
         "FLOAT": st.floats(width=32),
         "BOOLEAN": st.booleans(),
         "BLOB": st.binary(max_size=50),
+        "DATE": st.dates().map(str),
     }
     return known[kind]
 
