@@ -72,6 +72,7 @@ def test_check_notes_an_agent_that_others_can_reach(tmp_path: Path) -> None:
 def test_check_names_every_cron_that_is_none(tmp_path: Path) -> None:
     config = tmp_path / "schedule.toml"
     target = '[[target]]\nname = "a"\nurl = "http://a"\nendpoint = [{ path = "/" }]\n'
+    target += "load = { users = 5, requests_per_s = 10, duration_s = 600 }\n"
     entry = '[[schedule]]\nname = "{}"\ncron = "{}"\ntarget = "a"\npreset = "smoke"\n'
     config.write_text(target + entry.format("odd", "61 * * * *") + entry.format("word", "x * * * *"))
     done = perfhouse("check", config=config)

@@ -185,6 +185,11 @@ def test_a_damaged_log_is_told_by_verify_and_left_alone(copy: Settings, cut: boo
     assert log_file.read_bytes() == damaged
 
 
+def measured(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was seen of the tables that a warehouse does not fill by itself."""
+    return [each for each in found["tables"] if each["table"] in ("attempt", "event", "sample", "series")]
+
+
 def test_a_running_warehouse_finds_what_it_still_has_whole_in_memory(sound: Path, tmp_path: Path) -> None:
     """Through the API; it goes on answering from memory, and one look at a time is enough."""
     write_config(tmp_path)
@@ -201,7 +206,7 @@ def test_a_running_warehouse_finds_what_it_still_has_whole_in_memory(sound: Path
         with process.client("dashboard") as client:
             assert client.ask("endpoints").height == 1
         flip(process.settings.database_file, place)
-        assert look(process.settings)["tables"] == before["tables"]
+        assert measured(look(process.settings)) == measured(before)
 
 
 def event_block(sound: Path, folder: Path) -> int:
