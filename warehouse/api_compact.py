@@ -1,21 +1,17 @@
 """The route that gives freed room back to the disk."""
 
-import logging
 import threading
-from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Response
 
+from warehouse.api_steps import lines
 from warehouse.declared import JSON_LINES, refusals
-from warehouse.errors import PerfhouseError, RefusedError
+from warehouse.errors import RefusedError
 from warehouse.service import Warehouse
 from warehouse.streamed import Streamed
 from warehouse.tokens import Token
-
-log = logging.getLogger(__name__)
 
 STEPS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -35,24 +31,7 @@ def compact_routes(warehouse: Warehouse, may_act: Callable[..., Token]) -> APIRo
         """Copy the warehouse into a new file while it goes on, and put that in the place of this one."""
         if not place.acquire(blocking=False):
             raise RefusedError("it is compacted already", "Try again when that has ended.", status=409)
-        steps = _steps(warehouse, place)
+        steps = lines(warehouse.compact(), place)
         return Streamed(next(steps), steps, media_type=JSON_LINES)
 
     return router
-
-
-def _steps(warehouse: Warehouse, place: threading.BoundedSemaphore) -> Generator[bytes]:
-    """The steps as lines; what goes wrong once they were begun is the last of them."""
-    with ExitStack() as ending:
-        ending.callback(place.release)
-        first = True
-        try:
-            for step in warehouse.compact():
-                yield orjson.dumps(step, option=orjson.OPT_APPEND_NEWLINE)
-                first = False
-        except PerfhouseError as error:
-            if first:
-                raise
-            log.warning("not compacted: %s", error)
-            told = {"part": "error", "message": error.message, "hint": error.hint}
-            yield orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)

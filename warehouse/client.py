@@ -234,35 +234,24 @@ class Client(RunCalls):
 
         Raises the errors of `ask`; a broken stream raises WarehouseAwayError.
         """
-        patient = httpx.Timeout(None, connect=2.0)
-        try:
-            with self._http.stream(
-                "GET", "/api/v1/verify", headers=self._authorization(), timeout=patient
-            ) as answer:
-                if answer.is_error:
-                    answer.read()
-                raise_refusal(answer)
-                for line in answer.iter_lines():
-                    yield json.loads(line)
-        except httpx.HTTPError as error:
-            raise self._away(error) from None
+        return self._steps_of("GET", "verify")
 
     def compact(self) -> Iterator[dict[str, Any]]:
         """Let the warehouse give freed room back; the steps of `warehouse.compact`, last `end` or `error`.
 
         Raises the errors of `ask`; a broken stream raises WarehouseAwayError.
         """
-        return self._steps_of("compact")
+        return self._steps_of("POST", "compact")
 
     def rebuild(self) -> Iterator[dict[str, Any]]:
         """Let the warehouse compute its cells anew; the steps of `warehouse.rebuild`. As `compact`."""
-        return self._steps_of("rebuild")
+        return self._steps_of("POST", "rebuild")
 
-    def _steps_of(self, action: str) -> Iterator[dict[str, Any]]:
+    def _steps_of(self, method: str, action: str) -> Iterator[dict[str, Any]]:
         patient = httpx.Timeout(None, connect=2.0)
         try:
             with self._http.stream(
-                "POST", f"/api/v1/{action}", headers=self._authorization(), timeout=patient
+                method, f"/api/v1/{action}", headers=self._authorization(), timeout=patient
             ) as answer:
                 if answer.is_error:
                     answer.read()
