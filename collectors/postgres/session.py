@@ -28,6 +28,9 @@ APPLICATION = "perfhouse"
 OLDEST = 140_000
 """The oldest server version that is watched, as server_version_num has it."""
 
+LONGEST_WAKING_S = 1.0
+"""How long `shut` waits for the thread that it has cut off."""
+
 LEAST_CONNECT_S = 2
 """libpq's shortest connect_timeout."""
 
@@ -87,12 +90,17 @@ class Facts:
 
 
 class Session:
-    """A connection, opened by the first `open`. One thread uses it; any may `abort` or `close` it."""
+    """A connection. One thread opens, uses and closes it; any other may `abort` or `shut` it.
+
+    libpq frees a connection that is closed, whoever waits on it: then that thread waits for ever, on a socket
+    that may be another's by now. So none is closed while it is asked.
+    """
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._bound_ms = max(1, round(settings.deadline_s * 800))
         self._guard = threading.Lock()
+        self._asked = threading.Lock()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._facts: Facts | None = None
         self._is_shut = False
@@ -136,11 +144,7 @@ class Session:
         self, statement: str | sql.Composed, parameters: Sequence[object] | None = None
     ) -> list[tuple[Any, ...]]:
         """All rows that a statement answers with. Raises psycopg.Error."""
-        connection = self._connection
-        if connection is None:
-            raise psycopg.OperationalError("not connected")
-        self.queries += 1
-        with connection.cursor(binary=True) as cursor:
+        with self._in_use() as connection, connection.cursor(binary=True) as cursor:
             cursor.execute(statement, parameters)
             return cursor.fetchall()
 
@@ -150,17 +154,14 @@ class Session:
         For what is asked many times a second: the statement is prepared, and nothing stands between libpq
         and us, which takes less than half of what `query` does. Raises psycopg.Error.
         """
-        connection = self._connection
-        if connection is None:
-            raise psycopg.OperationalError("not connected")
-        if statement not in self._prepared:
-            name = f"perfhouse_{len(self._prepared)}".encode()
-            _good(connection.pgconn.prepare(name, statement.encode()))
-            self._prepared[statement] = name
-        self.queries += 1
-        answer = connection.pgconn.exec_prepared(
-            self._prepared[statement], [parameter.encode()], result_format=1
-        )
+        with self._in_use() as connection:
+            if statement not in self._prepared:
+                name = f"perfhouse_{len(self._prepared)}".encode()
+                _good(connection.pgconn.prepare(name, statement.encode()))
+                self._prepared[statement] = name
+            answer = connection.pgconn.exec_prepared(
+                self._prepared[statement], [parameter.encode()], result_format=1
+            )
         return [
             tuple(
                 None if value is None else int.from_bytes(value, signed=True)
@@ -195,10 +196,26 @@ class Session:
             connection.close()
 
     def shut(self) -> None:
-        """Close it for good."""
+        """Close it for good; where it is asked just now, its own thread closes it, woken by the cut."""
         self._is_shut = True
         self.abort()
-        self.close()
+        if self._asked.acquire(timeout=LONGEST_WAKING_S):
+            self.close()
+            self._asked.release()
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """The connection, which nobody closes meanwhile. Raises psycopg.OperationalError without one."""
+        with self._asked:
+            connection = self._connection
+            if connection is None:
+                raise psycopg.OperationalError("not connected")
+            self.queries += 1
+            try:
+                yield connection
+            finally:
+                if self._is_shut:
+                    self.close()
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         try:

@@ -1,16 +1,20 @@
 """What sampling running queries tells of a load whose truth is in the server's log."""
 
+import contextlib
 import random
 import threading
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from collectors.postgres.session import Session
 from collectors.postgres.shapes import ShapeBook
 from tests.collectors.watching import Watched, logged_ms, run, watched
 from tests.servers.postgres import StartedPostgres
 from warehouse.model import QueryLatency, QueryStat
+from warehouse.settings import DatabaseSettings, Secret
 
 PERIOD_MS = 20
 
@@ -124,6 +128,31 @@ def test_its_looks_are_no_transactions_of_the_application(sampled: Watched) -> N
     rate = sampled.value("transactions_per_s", sampled.database) or 0
     assert sampled.collector.own_queries > 50
     assert rate * took_s == pytest.approx(102, abs=15)
+
+
+def test_a_session_shut_while_it_is_asked_lets_its_thread_go(
+    database_server: StartedPostgres, tmp_path: Path
+) -> None:
+    with watched(database_server, tmp_path) as found:
+        address = Secret(file=tmp_path / "observer.url")
+        for turn in range(50):
+            session = Session(DatabaseSettings(engine="postgres", name="main", url=address))
+            session.open()
+            asking = threading.Thread(target=ask_until_shut, args=[session], daemon=True)
+            asking.start()
+            time.sleep(0.01 + turn / 10_000)
+            session.shut()
+            with found.connect() as other:  # takes the number of the socket, where that was given back
+                other.execute("SELECT 1")
+            asking.join(5)
+            assert not asking.is_alive()
+            assert not session.is_open
+
+
+def ask_until_shut(session: Session) -> None:
+    with contextlib.suppress(psycopg.Error):
+        while True:
+            session.numbers("SELECT 1 FROM pg_sleep(0.001) WHERE $1 <> ''", "x")
 
 
 def test_it_ends_with_its_collector(sampled: Watched) -> None:

@@ -65,7 +65,7 @@ def test_from_the_click_to_the_finished_run_and_the_comparison(seen: Seen, open_
     card = page.locator("[data-testid=stMetric]").filter(has_text="Failures")
     expect(card).to_contain_text(f"of {ended['requests']:,}")
     page.get_by_role("button", name="Set as baseline").click()
-    expect(page.get_by_text("baseline").first).to_be_visible()
+    expect(page.get_by_role("button", name="Unpin baseline")).to_be_visible(timeout=15_000)
 
     second = start(page, url, "middle")
     assert second != first
