@@ -19,6 +19,7 @@ from bench import (
     probes,
     queries,
     question,
+    regression,
 )
 from bench.report import Section, save
 
@@ -35,6 +36,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
     "loadtests": loadtests.measure,
     "loadruns": loadruns.measure,
     "history": history.measure,
+    "regression": regression.measure,
 }
 
 

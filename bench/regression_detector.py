@@ -1,0 +1,23 @@
+"""The product's detector of changes, fed one point at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from warehouse.analysis.kinds import watch_of
+
+
+class Detector:
+    """Looks at the kind of a series and at nothing else of what is told about it."""
+
+    def __init__(self, meta: Mapping[str, Any]) -> None:
+        self._watch = watch_of(str(meta.get("kind", "")))
+
+    def update(self, t: float, v: float | None) -> dict[str, float] | None:
+        """The change that this point proves: its first point, relative size and confidence."""
+        del t
+        change = self._watch.update(v)
+        if change is None:
+            return None
+        return {"cp": change.place, "rel": change.size, "conf": change.confidence}

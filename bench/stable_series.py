@@ -1,0 +1,73 @@
+"""Series in which nothing changes, as hard as real ones: whatever is found in them is a false alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+Series = list[float | None]
+DAY = 288
+DAYS = 8
+
+
+def latency(random: np.random.Generator) -> Series:
+    """Eight days of a p95 every 5 minutes: a daily wave and its double, calmer weekends, correlated noise
+    of heavy tails that grows with the hour's load, slow drift, single spikes, bursts of 2 to 4, gaps.
+    """
+    n = DAY * DAYS
+    turn = 2 * np.pi * (np.arange(n) / DAY + random.random())
+    swing = random.choice([0.0, 0.1, 0.2, 0.35, 0.5])
+    wave = 0.7 * np.cos(turn) + 0.3 * np.cos(2 * turn + random.uniform(0, 6.3))
+    weekend = np.where(np.arange(n) // DAY % 7 >= 5, random.uniform(-0.2, 0.0), 0.0)
+    growth = 1 + random.choice([0.0, 0.6, 1.2]) * (wave - wave.min()) / np.ptp(wave)
+    noise = random.choice([0.03, 0.06, 0.1, 0.15]) * growth
+    noise = noise * _correlated(random, n, random.choice([0.0, 0.3, 0.6, 0.8]))
+    drift = random.uniform(-0.1, 0.1) * np.arange(n) / n
+    logs = swing * wave + weekend + noise + drift
+    logs[random.random(n) < 0.004] += random.uniform(0.4, 1.5)
+    for place in random.integers(0, n, random.poisson(8)):
+        logs[place : place + random.integers(2, 5)] += random.uniform(0.3, 1.2)
+    values = np.exp(logs + random.uniform(2, 6)).round(2)
+    gone = random.random(n) < 0.002
+    for place in random.integers(0, n, random.poisson(1)):
+        gone[place : place + random.integers(12, 90)] = True
+    return [None if lost else float(value) for value, lost in zip(values, gone, strict=True)]
+
+
+def load_run(random: np.random.Generator) -> Series:
+    """A p95 of each of 24 to 120 load tests on two kinds of runners, with runs that went astray."""
+    n = int(random.integers(24, 121))
+    logs = random.choice([0.02, 0.04, 0.07, 0.1]) * random.standard_normal(n)
+    logs += np.where(random.random(n) < 0.3, random.uniform(0, 0.08), 0.0)
+    astray = random.random(n) < 0.05
+    logs[astray] += random.uniform(0.3, 1.0, int(astray.sum()))
+    return [float(value) for value in np.exp(logs + random.uniform(4, 7)).round(1)]
+
+
+def ci(random: np.random.Generator) -> Series:
+    """80 to 400 benchmark results: heavy tails, skewed, calm and restless stretches, neighbours alike."""
+    n = int(random.integers(80, 401))
+    noise = _correlated(random, n, random.choice([0.0, 0.2, 0.4]))
+    noise = np.where(noise < 0, noise * random.uniform(0.8, 2.0), noise)
+    logs = random.choice([0.005, 0.02, 0.04, 0.08, 0.2]) * noise
+    for place in random.integers(0, n, random.poisson(n / 60)):
+        logs[place : place + random.integers(1, 4)] += random.uniform(-0.3, 0.3)
+    return [float(f"{value:.5g}") for value in np.exp(logs + random.uniform(0, 9))]
+
+
+def _correlated(random: np.random.Generator, n: int, lag: float) -> np.ndarray:
+    """A first-order autoregression of variance 1 with innovations of Student's t with 5 degrees."""
+    new = random.standard_t(5, n) * np.sqrt(0.6 * (1 - lag**2))
+    noise = np.empty(n)
+    noise[0] = new[0] / np.sqrt(1 - lag**2)
+    for place in range(1, n):
+        noise[place] = lag * noise[place - 1] + new[place]
+    return noise
+
+
+KINDS: Mapping[str, Callable[[np.random.Generator], Series]] = {
+    "p95": latency,
+    "loadrun": load_run,
+    "ci": ci,
+}

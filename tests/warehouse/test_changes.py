@@ -1,0 +1,121 @@
+"""Change points of whole series and of growing ones: planted steps are found, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.stable_series import DAY, latency
+from warehouse.analysis.changes import find_changes
+from warehouse.analysis.kinds import CI, LATENCY, LOAD_RUN, OTHER, watch_of
+from warehouse.analysis.robust import lag_correlation, running_median, winsorised
+
+Series = list[float | None]
+
+
+def seasonal(step_at: int, factor: float) -> Series:
+    """Six days with a daily wave of 35 % and noise of 5 %, times a factor from one point on."""
+    random = np.random.default_rng(7)
+    place = np.arange(6 * DAY)
+    logs = 0.35 * np.sin(2 * np.pi * place / DAY) + 0.05 * random.standard_normal(len(place))
+    values = 200 * np.exp(logs) * np.where(place >= step_at, factor, 1.0)
+    return [float(value) for value in values]
+
+
+def runs(n: int, step_at: int, factor: float) -> Series:
+    """One value of each of n load tests."""
+    noise = np.random.default_rng(3).standard_normal(n) * 0.02
+    return [float(value) for value in 100 * np.exp(noise) * np.where(np.arange(n) >= step_at, factor, 1.0)]
+
+
+@pytest.mark.parametrize("factor", [1.3, 0.7])
+def test_a_step_in_a_seasonal_series_is_found_where_it_is(factor: float) -> None:
+    (change,) = find_changes(seasonal(900, factor), LATENCY)
+    assert abs(change.place - 900) <= 1
+    assert change.low <= factor - 1 <= change.high
+    assert change.low < change.size < change.high
+    assert change.after / change.before == pytest.approx(factor, rel=0.03)
+    assert change.confidence > 0.999
+
+
+def test_season_bursts_and_gaps_are_no_changes() -> None:
+    values = seasonal(0, 1.0)
+    for place in (300, 301, 302, 700, 701, 702, 703):
+        values[place] = 900.0
+    values[1000:1060] = [None] * 60
+    assert find_changes(values, LATENCY) == []
+
+
+def test_a_step_behind_a_gap_is_found_at_the_first_point_after_it() -> None:
+    values = seasonal(940, 1.5)
+    values[900:960] = [None] * 60
+    (change,) = find_changes(values, LATENCY)
+    assert change.place == 960
+
+
+def test_a_rest_day_is_no_change_though_it_was_never_seen() -> None:
+    random = np.random.default_rng(5)
+    place = np.arange(8 * DAY)
+    weekend = np.where(place // DAY % 7 >= 5, 0.85, 1.0)
+    values = 100 * weekend * np.exp(0.04 * random.standard_normal(len(place)))
+    assert find_changes([float(value) for value in values], LATENCY) == []
+
+
+def test_scale_does_not_matter() -> None:
+    values = runs(60, 30, 1.2)
+    thousandfold = [None if value is None else value * 1000 for value in values]
+    here, there = find_changes(values, LOAD_RUN), find_changes(thousandfold, LOAD_RUN)
+    assert [change.place for change in here] == [change.place for change in there] == [30]
+    assert here[0].size == pytest.approx(there[0].size)
+
+
+@pytest.mark.parametrize("setting", [LATENCY, LOAD_RUN, CI, OTHER])
+@pytest.mark.parametrize("values", [[], [None] * 400, [5.0] * 400, [0.0] * 400, [1.0, 2.0]])
+def test_nothing_is_found_where_nothing_can_be(setting, values: Series) -> None:  # type: ignore[no-untyped-def]
+    assert find_changes(values, setting) == []
+
+
+def test_a_series_of_zeros_that_starts_to_fail_changed() -> None:
+    values: Series = [0.0] * 60 + [0.2, 0.21, 0.19, 0.2, 0.22, 0.2] * 10
+    assert [change.place for change in find_changes(values, OTHER)] == [60]
+
+
+def test_a_growing_seasonal_series_tells_a_step_once_and_soon() -> None:
+    watch = watch_of("p95")
+    told = [(now, watch.update(value)) for now, value in enumerate(seasonal(1100, 1.4))]
+    ((now, change),) = [(now, change) for now, change in told if change]
+    assert abs(change.place - 1100) <= 2
+    assert now - 1100 <= 12
+    assert change.size == pytest.approx(0.4, abs=0.1)
+
+
+def test_a_growing_stable_series_tells_nothing() -> None:
+    watch = watch_of("p95")
+    values = latency(np.random.default_rng(1))
+    assert len(values) == 8 * DAY
+    assert [change for change in map(watch.update, values) if change] == []
+
+
+def test_a_load_test_that_got_slower_is_told_within_three_runs() -> None:
+    watch = watch_of("loadrun")
+    told = [(now, watch.update(value)) for now, value in enumerate(runs(60, 40, 1.3))]
+    ((now, change),) = [(now, change) for now, change in told if change]
+    assert change.place == 40
+    assert now <= 42
+
+
+def test_spikes_are_drawn_in_and_steps_stay() -> None:
+    values = np.array([1.0, 1.1, 0.9, 1.0, 50.0, 1.1, 0.9, 1.0, 9.0, 9.1, 8.9, 9.0, 9.1, 8.9])
+    drawn = winsorised(values, 5, 3.0)
+    assert drawn[4] < 2
+    assert drawn[8:].min() > 8
+    assert running_median(np.array([1.0, 5.0, 2.0, 3.0]), 3).tolist() == [5.0, 2.0, 3.0, 2.0]
+
+
+def test_the_correlation_is_told_through_a_step() -> None:
+    random = np.random.default_rng(2)
+    noise = np.zeros(4000)
+    for place in range(1, 4000):
+        noise[place] = 0.6 * noise[place - 1] + random.standard_normal()
+    noise[2000:] += 20
+    assert lag_correlation(noise) == pytest.approx(0.6, abs=0.05)

@@ -1,0 +1,194 @@
+"""Change points of a series: when, from what to what, how large with an interval, and how sure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from warehouse.analysis.requests import Floats, Ints
+from warehouse.analysis.robust import lag_correlation, scatter, winsorised
+from warehouse.analysis.season import Season
+from warehouse.analysis.steps import TINY, Fit, Noise, Rules, Whitened, fit, search
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How one kind of series is judged.
+
+    Spikes shorter than half of `spike` points are drawn in to `reach` standard deviations from their
+    running median, and where `firm` is given, to so many from the regression. `fewest` values are needed
+    at all. `rounds` regressions are made, each on what the last tells of spikes and noise. `vary`: noise
+    differs by the time of day. Steps the same way within `ramp` points are one. `correlated`: neighbours
+    may be alike.
+    """
+
+    rules: Rules
+    season: Season = field(default_factory=Season)
+    spike: int = 13
+    reach: float = 3.0
+    firm: float = 0.0
+    fewest: int = 12
+    rounds: int = 2
+    vary: bool = False
+    ramp: int = 0
+    correlated: bool = True
+
+
+@dataclass(frozen=True)
+class Change:
+    """`place` is the first point of the new level. Sizes are relative: 0.2 is 20 % more, with the ends
+    of the 95 % interval; `confidence` is one less the chance to see so much anywhere by chance alone.
+    """
+
+    place: int
+    before: float
+    after: float
+    size: float
+    low: float
+    high: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """A regression on a series with what it stood on; `places` are the points observed."""
+
+    places: Ints
+    values: Floats
+    seen: Whitened
+    noise: Noise
+    found: Fit
+
+
+def find_changes(values: Sequence[float | None], setting: Setting) -> list[Change]:
+    """The changes of a series at even steps of time; None where nothing was measured."""
+    done = study(values, setting)
+    return [] if done is None else _changes(done, setting)
+
+
+def study(values: Sequence[float | None], setting: Setting) -> Study | None:
+    """The regression itself; None when there are too few values, or all are the same."""
+    array = np.array([math.nan if value is None else value for value in values], dtype=float)
+    places = np.flatnonzero(np.isfinite(array))
+    if len(places) < setting.fewest:
+        return None
+    logs = logarithms(array[places])
+    if np.ptp(logs) <= TINY:
+        return None
+    columns, penalties = setting.season.columns(places), setting.season.penalties()
+    cleaned = winsorised(logs, setting.spike, setting.reach)
+    noise = _first_noise(cleaned, setting)
+    steps: list[int] = []
+    for turn in range(setting.rounds):
+        seen = Whitened.make(cleaned, columns, penalties, places, noise)
+        steps = search(seen, setting.rules, steps)
+        found = fit(seen, steps)
+        if turn + 1 < setting.rounds:
+            model = _model(columns, steps, found)
+            rest = _without_spikes(logs - model, setting)
+            cleaned = model + rest
+            noise = _noise(rest, places, setting)
+    return Study(places, cleaned, seen, noise, found)
+
+
+def _without_spikes(rest: Floats, setting: Setting) -> Floats:
+    """What the regression left, spikes drawn in."""
+    if not setting.firm:
+        return winsorised(rest, setting.spike, setting.reach)
+    most = setting.firm * (scatter(rest) or float(np.std(rest)))
+    return np.clip(rest, -most, most)
+
+
+def logarithms(values: Floats) -> Floats:
+    """Logarithms; values of 0 or less are drawn up to a hundredth of the typical positive one."""
+    positive = values[values > 0]
+    if len(positive) == 0:
+        return np.zeros(len(values))
+    return np.log(np.maximum(values, 0.01 * float(np.median(positive))))
+
+
+def _first_noise(cleaned: Floats, setting: Setting) -> Noise:
+    lag = lag_correlation(cleaned) if setting.correlated else 0.0
+    new = np.diff(cleaned)
+    spread = (scatter(new) or float(np.std(new))) / math.sqrt(2 * (1 - lag) / (1 - lag**2))
+    return Noise(lag, np.full(len(cleaned), max(spread, 1e-6)))
+
+
+def _noise(rest: Floats, places: Ints, setting: Setting) -> Noise:
+    """The noise of what the regression left."""
+    centred = rest - rest.mean()
+    total = float(centred @ centred)
+    lag = (
+        float(np.clip(centred[1:] @ centred[:-1] / total, 0.0, 0.95))
+        if total > 0 and setting.correlated
+        else 0.0
+    )
+    new = centred[1:] - lag * centred[:-1]
+    spread = max(float(np.std(new)), 1e-6)
+    scale = np.full(len(rest), spread)
+    if setting.vary and setting.season.day:
+        scale *= _by_time(np.abs(new), places[1:], places, setting.season.day)
+    return Noise(lag, scale)
+
+
+def _by_time(sizes: Floats, at: Ints, places: Ints, day: int) -> Floats:
+    """How much larger than usual the noise is at each time of day: half-waves of a regression."""
+    turn, whole = 2 * np.pi * at / day, 2 * np.pi * places / day
+    columns = np.column_stack([np.ones(len(at)), *(f(k * turn) for k in (1, 2, 3) for f in (np.cos, np.sin))])
+    out = np.column_stack(
+        [np.ones(len(places)), *(f(k * whole) for k in (1, 2, 3) for f in (np.cos, np.sin))]
+    )
+    solved = np.linalg.lstsq(columns, sizes, rcond=None)[0]
+    typical = float(sizes.mean())
+    return np.asarray(np.clip(out @ solved / max(typical, TINY), 0.4, 3.0), dtype=float)
+
+
+def _model(columns: Floats, steps: Sequence[int], found: Fit) -> Floats:
+    """The season with the steps at every observed point."""
+    model = columns @ found.coefficients
+    for step, size in zip(steps, found.sizes, strict=True):
+        model[step:] += size
+    return model
+
+
+def _changes(done: Study, setting: Setting) -> list[Change]:
+    columns = setting.season.columns(done.places)
+    season = (columns[:, 1:] - columns[:, 1:].mean(axis=0)) @ done.found.coefficients[1:]
+    level = done.values - season
+    steps = _ramps_joined(done.found, setting.ramp)
+    ends = [0, *(step for step, _, _ in steps), len(level)]
+    found = []
+    for turn, (step, size, error) in enumerate(steps):
+        before = float(np.exp(np.mean(level[ends[turn] : step])))
+        after = float(np.exp(np.mean(level[step : ends[turn + 2]])))
+        chance = math.erfc(abs(size) / max(error, TINY) / math.sqrt(2)) * len(level)
+        found.append(
+            Change(
+                place=int(done.places[step]),
+                before=before,
+                after=after,
+                size=math.expm1(size),
+                low=math.expm1(size - 1.96 * error),
+                high=math.expm1(size + 1.96 * error),
+                confidence=max(0.0, 1 - chance),
+            )
+        )
+    return found
+
+
+def _ramps_joined(found: Fit, ramp: int) -> list[tuple[int, float, float]]:
+    """Place, size and error of each step; those the same way within `ramp` points are one, midway."""
+    joined: list[tuple[int, float, float]] = []
+    last = -1
+    for place, size, error in zip(found.places, found.sizes, found.errors, strict=True):
+        if joined and place - last <= ramp and size * joined[-1][1] > 0:
+            before, total, older = joined[-1]
+            middle = round((before * total + place * size) / (total + size))
+            joined[-1] = (middle, total + float(size), max(older, float(error)))
+        else:
+            joined.append((place, float(size), float(error)))
+        last = place
+    return joined

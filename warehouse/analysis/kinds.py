@@ -1,0 +1,93 @@
+"""One fixed setting for each kind of series; chosen on made-up and public series, never on single ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from warehouse.analysis.changes import Setting
+from warehouse.analysis.season import Season
+from warehouse.analysis.steps import Rules
+from warehouse.analysis.watch import Alertness, Watch
+
+LATENCY = Setting(
+    rules=Rules(gain=34, pair_gain=60, widths=(16, 24, 36, 54, 80, 120), shortest=12, smallest=0.05),
+    season=Season(day=288, drift=0.08),
+    spike=21,
+    fewest=96,
+    vary=True,
+    ramp=48,
+)
+"""Percentiles of 5 minutes, which have a day and a week."""
+
+LOAD_RUN = Setting(
+    rules=Rules(gain=20, pair_gain=36, widths=(5, 7, 10, 14, 20), shortest=5, smallest=0.03),
+    spike=9,
+    reach=2.5,
+    firm=2.5,
+    rounds=4,
+    correlated=False,
+)
+"""One value of each load test: few, each a run of its own."""
+
+CI = Setting(
+    rules=Rules(gain=26, pair_gain=47, widths=(10, 14, 20, 30, 45), shortest=8, smallest=0.03),
+    spike=15,
+    reach=2.5,
+    rounds=4,
+)
+"""Benchmarks of commits: heavy tails, neighbours alike."""
+
+OTHER = Setting(
+    rules=Rules(gain=26, pair_gain=47, widths=(6, 10, 16, 25), shortest=5, smallest=0.02),
+    spike=5,
+    rounds=3,
+)
+"""Any other series without a season."""
+
+KINDS: Mapping[str, Setting] = {"p95": LATENCY, "loadrun": LOAD_RUN, "ci": CI}
+
+
+def setting_of(kind: str) -> Setting:
+    """The setting of a kind of series."""
+    return KINDS.get(kind, OTHER)
+
+
+LIVE_LATENCY = Alertness(
+    rules=Rules(gain=42, pair_gain=70, widths=(24, 36, 54, 80, 120), shortest=6, smallest=0.08),
+    spike=13,
+    memory=4032,
+    frozen=36,
+    hot=14,
+    pause=3,
+    recent=60,
+    apart=12,
+)
+
+LIVE_RUNS = Alertness(
+    rules=Rules(gain=32, pair_gain=55, widths=(5, 7, 10, 14, 20), shortest=3, smallest=0.05),
+    spike=7,
+    memory=160,
+    frozen=0,
+    hot=0,
+    pause=1,
+    recent=12,
+    apart=4,
+)
+
+LIVE_CI = Alertness(
+    rules=Rules(gain=30, pair_gain=50, widths=(10, 14, 20, 30, 45), shortest=5, smallest=0.05),
+    spike=9,
+    memory=160,
+    frozen=0,
+    hot=0,
+    pause=1,
+    recent=20,
+    apart=6,
+)
+
+LIVE: Mapping[str, Alertness] = {"p95": LIVE_LATENCY, "loadrun": LIVE_RUNS}
+
+
+def watch_of(kind: str) -> Watch:
+    """A new watch over a live series of a kind."""
+    return Watch(setting_of(kind), LIVE.get(kind, LIVE_CI))

@@ -1,0 +1,109 @@
+"""Change points while points arrive: a cheap look at each, and the whole method where one seems to differ.
+
+New points are held against a model that was frozen before them, so that it cannot absorb a shift that has
+just begun. Only when they leave it, the regression of `changes` decides, on the history it would have
+had. A change is told once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from warehouse.analysis.changes import Change, Setting, find_changes, logarithms, study
+from warehouse.analysis.requests import Floats
+from warehouse.analysis.steps import Rules
+
+
+@dataclass(frozen=True)
+class Alertness:
+    """When a live series is looked at and when an alarm is raised.
+
+    `rules` are stricter than those for a series that is complete, `spike` is its own. `memory` points are
+    kept, the model is frozen for `frozen` points (0: every point gets the whole method), `hot` is the gain
+    above which it is asked whether something changed, at most every `pause` points. An alarm is about
+    one of the last `recent` points, and `apart` from the last one.
+    """
+
+    rules: Rules
+    spike: int
+    memory: int
+    frozen: int
+    hot: float
+    pause: int
+    recent: int
+    apart: int
+
+
+class Watch:
+    """One series that grows. Not for more than one thread."""
+
+    def __init__(self, setting: Setting, alertness: Alertness) -> None:
+        self._setting = replace(setting, rules=alertness.rules, spike=alertness.spike)
+        self._alertness = alertness
+        self._values: list[float | None] = []
+        self._first = 0
+        self._told = -alertness.apart
+        self._asked = 0
+        self._rest: Floats = np.zeros(0)
+
+    def update(self, value: float | None) -> Change | None:
+        """Take the next point (None: not measured); the change it proves, if any."""
+        self._values.append(value)
+        self._forget()
+        if value is None or len(self._values) < self._setting.fewest:
+            return None
+        place = self._first + len(self._values) - 1
+        if self._alertness.frozen:
+            if place - self._asked < self._alertness.pause or not self._is_hot():
+                return None
+            self._asked = place
+        return self._alarm(place)
+
+    def _forget(self) -> None:
+        """Drop a whole day or a quarter of the memory once there is one too many: phases stay."""
+        most = self._alertness.memory
+        step = 7 * self._setting.season.day or most // 4
+        if len(self._values) >= most + step:
+            del self._values[:step]
+            self._first += step
+            self._rest = np.zeros(0)
+
+    def _alarm(self, now: int) -> Change | None:
+        for change in reversed(find_changes(self._values, self._setting)):
+            place = change.place + self._first
+            if now - place > self._alertness.recent or place - self._told < self._alertness.apart:
+                return None
+            self._told = place
+            self._rest = np.zeros(0)
+            return replace(change, place=place)
+        return None
+
+    def _is_hot(self) -> bool:
+        """Whether the points since the model was frozen left it."""
+        if len(self._rest) == 0 or len(self._values) - self._frozen_at >= self._alertness.frozen:
+            self._freeze()
+        value = self._values[-1]
+        at = np.array([len(self._values) - 1])
+        log = float(logarithms(np.array([value], dtype=float))[0])
+        rest = log - self._level - float(self._setting.season.columns(at)[0] @ self._coefficients)
+        self._rest = np.append(self._rest, rest)[-self._alertness.recent :]
+        new = np.clip((self._rest[1:] - self._lag * self._rest[:-1]) / self._scale, -3.0, 3.0)
+        length = np.arange(1, len(new) + 1)
+        gains = np.cumsum(new[::-1]) ** 2 / length
+        return bool(gains[3:].max(initial=0.0) > self._alertness.hot)
+
+    def _freeze(self) -> None:
+        """Make the model from what was before the last points, and what they are from it."""
+        self._frozen_at = len(self._values)
+        done = study(self._values, self._setting)
+        if done is None:
+            self._level, self._lag, self._scale = 0.0, 0.0, 1.0
+            self._coefficients = np.zeros(len(self._setting.season.penalties()))
+            return
+        self._level, self._lag = float(done.found.sizes.sum()), done.noise.lag
+        self._scale = float(np.median(done.noise.scale))
+        self._coefficients = done.found.coefficients
+        columns = self._setting.season.columns(done.places[-self._alertness.recent :])
+        self._rest = done.values[-self._alertness.recent :] - self._level - columns @ self._coefficients
