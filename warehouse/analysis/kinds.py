@@ -44,7 +44,7 @@ OTHER = Setting(
 )
 """Any other series without a season."""
 
-KINDS: Mapping[str, Setting] = {"p95": LATENCY, "loadrun": LOAD_RUN, "ci": CI}
+KINDS: Mapping[str, Setting] = {"p95": LATENCY, "nab": LATENCY, "loadrun": LOAD_RUN, "ci": CI}
 
 
 def setting_of(kind: str) -> Setting:

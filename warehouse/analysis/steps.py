@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from warehouse.analysis.requests import Floats, Ints
 
-MOST_STEPS = 40
+MOST_STEPS = 12
 TINY = 1e-9
 SHARE = 1e-6
 """A column that has less of its own than this is told by the others."""
