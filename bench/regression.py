@@ -61,8 +61,8 @@ def measure() -> Section:
     return Section(
         title="False alarms of the detector of changes",
         how="Series of `bench/stable_series.py` in which nothing changes, whole series at a time; every "
-        "change found is a false alarm. The seed is not that of the series on which settings were chosen, the "
-        "generator is. The bound is the one-sided 95 % one of a Poisson count.",
+        "change found is a false alarm. The seed is not that of the series on which settings were chosen, "
+        "the generator is. The bound is the one-sided 95 % one of a Poisson count.",
         header=("kind", "stable points", "alarms", "per 1,000 points", "at most (95 %)", "CPU a series"),
         rows=rows,
     )
