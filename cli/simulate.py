@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cli.progress import Progress
+from warehouse import retention
 from warehouse.errors import InvalidInputError
 from warehouse.judge import Judge
 from warehouse.keeper import Keeper
@@ -115,6 +116,9 @@ def _fill(folder: Path, asked: Wanted, *, port: int, dashboard: int) -> str:
         with Progress(sys.stderr, asked.per_endpoint * ENDPOINTS) as progress:
             cursor = store.cursor()
             attempts = History(cursor, asked).write(progress.rows_done)
+            kept = settings.retention
+            cell_days = max(kept.cell_days, kept.raw_days)
+            retention.tell_cells(cursor, now().replace(tzinfo=None), cell_days, kept.fine_cell_days)
             days = (asked.end - asked.start).days + 1
             start = asked.start.replace(tzinfo=None)
             build(

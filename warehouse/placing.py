@@ -30,7 +30,7 @@ def fold(connection: DuckDBPyConnection, day: int) -> int:
     wanted = found.of_day(day)
     span = Span(start, min(tier.raw_from, following(start, DAY)), wanted)
     with transaction(connection):
-        for width_s in (FIVE_MINUTES, HOUR):
+        for width_s in (FIVE_MINUTES, HOUR) if tiers.has_fine_cells(connection, start) else (HOUR,):
             late = attempt_cells(connection, span, width_s, packed=True)
             connection.register("late_cells", late.rows)
             connection.register("late_outcomes", late.outcomes)

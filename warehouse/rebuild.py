@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from warehouse import tiers
-from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span, attempt_cells
+from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span
 from warehouse.placing import DAYS, replace, replace_day
-from warehouse.rollups import Hands, is_recent, renew
+from warehouse.rollups import Hands, fine_and_hours, renew
 from warehouse.tiers import ATTEMPT, floor, following
 from warehouse.transaction import transaction
 
@@ -48,14 +48,10 @@ def rebuild(hands: Hands, at: datetime) -> Iterator[Step]:
 
 def _rebuild_day(hands: Hands, span: Span, at: datetime) -> Step:
     with hands.reading() as connection:
-        fine = attempt_cells(connection, span, FIVE_MINUTES, packed=is_recent(span, at))
-        hours = Span(span.start, floor(span.end, HOUR))
-        fresh = [fine]
-        if hours.start < hours.end:
-            fresh.append(attempt_cells(connection, hours, HOUR, packed=True))
+        fresh = fine_and_hours(connection, span, at)
         noted = tiers.dirty(connection, ATTEMPT, span.end, span.start)
         told = [each for cells in fresh for each in _differences(connection, cells, span, noted.wanted)]
-        wanted = _hours_of(connection, fresh, span)
+        wanted = _hours_of(connection, fresh, span) if told else None
     if told:
 
         def put(writing: DuckDBPyConnection) -> None:

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 EXTRA_BATCH_DAYS = 7
 """How much longer a `batch_id` is remembered than its rows, so that a late retry is still known."""
 
-CELL_DAYS = 400
-"""For how long cells of 5 minutes and of an hour are kept unless the configuration says otherwise."""
+CELL_DAYS, FINE_CELL_DAYS = 400, 100
+"""For how long cells of an hour, and of 5 minutes, are kept unless the configuration says otherwise."""
 
 _AGED = (
     ("sample", "ts", 0),
@@ -44,18 +44,22 @@ _SPARED = {
 
 
 def expire(
-    connection: DuckDBPyConnection, at: datetime, raw_days: int, cell_days: int = CELL_DAYS
+    connection: DuckDBPyConnection,
+    at: datetime,
+    raw_days: int,
+    cell_days: int = CELL_DAYS,
+    fine_cell_days: int = FINE_CELL_DAYS,
 ) -> dict[str, int]:
     """Delete rows older than `raw_days` before `at` (UTC, naive); returns how many per table.
 
-    Attempts go only where cells hold them; cells of 5 minutes and hours after `cell_days`, those of days
-    never. The newest event of each job and state of each database stay: they are the present state. A query's
-    shape goes with the last of its statistics. Of load tests only the single requests go, those of
-    baselines stay. Each day of each table, and each run, is a transaction of its own, so that batches wait
-    for none of them long.
+    Attempts go only where cells hold them; cells of hours after `cell_days`, those of 5 minutes after
+    `fine_cell_days`, those of days never. The newest event of each job and state of each database stay: they
+    are the present state. A query's shape goes with the last of its statistics. Of load tests only the single
+    requests go, those of baselines stay. Each day of each table, and each run, is a transaction of its own,
+    so that batches wait for none of them long.
     """
     deleted = {"attempt": _expire_attempts(connection, at - timedelta(days=raw_days))}
-    deleted |= _expire_cells(connection, at, cell_days)
+    deleted |= _expire_cells(connection, at, cell_days, fine_cell_days)
     for table, column, extra_days in (*_AGED, _BATCHES):
         limit = at - timedelta(days=raw_days + extra_days)
         deleted[table] = _expire_table(connection, table, column, limit)
@@ -86,14 +90,31 @@ def _expire_attempts(connection: DuckDBPyConnection, limit: datetime) -> int:
     return count
 
 
-def _expire_cells(connection: DuckDBPyConnection, at: datetime, cell_days: int) -> dict[str, int]:
+def tell_cells(
+    connection: DuckDBPyConnection,
+    at: datetime,
+    cell_days: int = CELL_DAYS,
+    fine_cell_days: int = FINE_CELL_DAYS,
+) -> None:
+    """Tell since when which cells and histograms are kept; older ones are not made any more either."""
+    fine_cell_days = min(fine_cell_days, cell_days)
+    for name, days in (
+        (tiers.CELLS, cell_days),
+        (tiers.FINE, FINE_DAYS),
+        (tiers.FINE_CELLS, fine_cell_days),
+    ):
+        _tell_from(connection, name, floor(at - timedelta(days=days), DAY))
+
+
+def _expire_cells(
+    connection: DuckDBPyConnection, at: datetime, cell_days: int, fine_cell_days: int
+) -> dict[str, int]:
     """Delete old cells of 5 minutes and hours, and the histograms of 5 minutes before that."""
-    limit = floor(at - timedelta(days=cell_days), DAY)
-    deleted = {}
+    tell_cells(connection, at, cell_days, fine_cell_days)
     fine = floor(at - timedelta(days=FINE_DAYS), DAY)
-    _tell_from(connection, tiers.CELLS, limit)
-    _tell_from(connection, tiers.FINE, fine)
-    for width_s in (FIVE_MINUTES, HOUR):
+    deleted = {}
+    for width_s, days in ((FIVE_MINUTES, min(fine_cell_days, cell_days)), (HOUR, cell_days)):
+        limit = floor(at - timedelta(days=days), DAY)
         connection.execute("DELETE FROM attempt_cell_outcome WHERE ts < ? AND width_s = ?", [limit, width_s])
         deleted[TABLES[width_s]] = _expire_table(connection, TABLES[width_s], "ts", limit)
     connection.execute(

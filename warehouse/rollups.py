@@ -130,7 +130,7 @@ def _seal(hands: Hands, until: datetime, at: datetime) -> datetime | None:
         ).fetchall()[0][0]
         if rows > ROWS_AT_ONCE:
             end = min(following(start, HOUR), until)
-        fresh = _fine_and_hours(connection, Span(start, end), at)
+        fresh = fine_and_hours(connection, Span(start, end), at)
 
         def put(writing: DuckDBPyConnection) -> None:
             if tiers.read(writing, ATTEMPT).sealed_until != start:
@@ -151,14 +151,15 @@ def is_recent(span: Span, at: datetime) -> bool:
     return span.end > at - timedelta(days=FINE_DAYS + 2)
 
 
-def _fine_and_hours(connection: DuckDBPyConnection, span: Span, at: datetime) -> list[Cells]:
-    """The cells of 5 minutes of a span, and those of the hours that end within it."""
-    is_fine = is_recent(span, at)
-    fine = attempt_cells(connection, span, FIVE_MINUTES, packed=is_fine)
+def fine_and_hours(connection: DuckDBPyConnection, span: Span, at: datetime) -> list[Cells]:
+    """The cells of 5 minutes of a span, if they are kept, and those of the hours that end within it."""
+    cells = []
+    if tiers.has_fine_cells(connection, span.start):
+        cells.append(attempt_cells(connection, span, FIVE_MINUTES, packed=is_recent(span, at)))
     hours = Span(floor(span.start, HOUR), floor(span.end, HOUR), span.wanted)
-    if hours.start == hours.end:
-        return [fine]
-    return [fine, attempt_cells(connection, hours, HOUR, packed=True)]
+    if hours.start < hours.end:
+        cells.append(attempt_cells(connection, hours, HOUR, packed=True))
+    return cells
 
 
 def _seal_days(hands: Hands) -> None:
@@ -211,7 +212,7 @@ def _renew_day(hands: Hands, day: int, at: datetime) -> int:
         if not wanted.num_rows:
             return 0
         span = Span(start, min(following(start, DAY), sealed), wanted)
-        fresh = _fine_and_hours(connection, span, at)
+        fresh = fine_and_hours(connection, span, at)
 
         def put(writing: DuckDBPyConnection) -> None:
             now = tiers.read(writing, ATTEMPT)

@@ -105,9 +105,10 @@ class Warehouse:
             if self.settings.cold.after_days is not None:
                 with self.upkeep.hold():
                     self.freezer.work()
+            cell_days = max(kept.cell_days, kept.raw_days)
             return self.writer.submit(
                 lambda connection: retention.expire(
-                    connection, now().replace(tzinfo=None), kept.raw_days, max(kept.cell_days, kept.raw_days)
+                    connection, now().replace(tzinfo=None), kept.raw_days, cell_days, kept.fine_cell_days
                 )
             ).result()
         except StorageError as error:

@@ -82,6 +82,7 @@ class RetentionSettings(Section):
 
     raw_days: Annotated[int, Field(ge=1, le=3700)] = 30
     cell_days: Annotated[int, Field(ge=1, le=3700)] = 400
+    fine_cell_days: Annotated[int, Field(ge=1, le=3700)] = 100
 
 
 class ColdSettings(Section):

@@ -22,8 +22,8 @@ ATTEMPT, SAMPLE = "attempt", "sample"
 FINE_DAYS = 30
 """For how many days cells of 5 minutes have a histogram."""
 
-CELLS, FINE = f"{ATTEMPT}_cells", f"{ATTEMPT}_fine"
-"""Their `raw_from` tells since when there are cells narrower than a day, and histograms of 5 minutes."""
+CELLS, FINE, FINE_CELLS = f"{ATTEMPT}_cells", f"{ATTEMPT}_fine", f"{ATTEMPT}_fine_cells"
+"""Their `raw_from` tells since when there are cells of hours, histograms of 5 minutes, cells of 5 minutes."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,12 @@ def dirty(connection: DuckDBPyConnection, name: str, until: datetime, since: dat
         params={"tier": name, "until": until, "since": since or of_unix(0)},
     ).to_arrow_table()
     return Dirty(newest or 0, wanted)
+
+
+def has_fine_cells(connection: DuckDBPyConnection, start: datetime) -> bool:
+    """Whether cells of 5 minutes are kept of the day that `start` lies in."""
+    since = read(connection, FINE_CELLS).raw_from
+    return since is None or start >= since
 
 
 def forget(connection: DuckDBPyConnection, name: str, done: Dirty, wanted: pa.Table) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import pyarrow as pa
+
 from tests.warehouse.loading import TARGETS, rows
 from tests.warehouse.records import attempt, sample
 from warehouse import rollups, runs
@@ -45,6 +47,7 @@ def test_old_rows_go_and_young_ones_stay(put: Callable[[Batch], Receipt], store:
     deleted = expire(store.cursor(), at.replace(tzinfo=None), DAYS)
     assert {table: rows for table, rows in deleted.items() if rows or table == "batch"} == {
         "attempt": 4,
+        "attempt_cell_5m": 1,
         "sample": 4,
         "gap": 4,
         "event": 4,
@@ -87,3 +90,30 @@ def test_the_requests_of_old_runs_go_unless_they_are_baselines(store: Store, set
     told = connection.execute("SELECT note FROM run WHERE raw_deleted_at IS NOT NULL").fetchall()
     assert told == [("old",)], "the run itself stays, and says that its requests are gone"
     assert expire(connection, at, DAYS)["load_request"] == 0
+
+
+def test_cells_of_5_minutes_go_before_those_of_hours_and_are_not_made_again(
+    put: Callable[[Batch], Receipt], ask: Callable[..., pa.Table], store: Store
+) -> None:
+    at = now()
+    start = (at - timedelta(days=150)).replace(hour=3, minute=0, second=0, microsecond=0)
+    old = tuple(attempt(start + timedelta(minutes=minute)) for minute in (1, 7, 13))
+    put(Batch(batch_id="fine-cells-1", attempts=(*old, attempt(at - timedelta(days=50)))))
+    connection = store.cursor()
+    naive = at.replace(tzinfo=None)
+    widths = ("attempt_cell_5m", "attempt_cell_1h", "attempt_cell_1d")
+
+    def cells() -> list[int]:
+        return [connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0] for table in widths]
+
+    rollups.build(connection, naive)
+    assert cells() == [4, 1, 1]
+    expire(connection, naive, DAYS, cell_days=400, fine_cell_days=100)
+    assert cells() == [1, 1, 1]
+    window = {"start": start, "end": start + timedelta(hours=1), "buckets": 12}
+    (row,) = ask("percentile_trend", **window).to_pylist()
+    assert (row["bucket_s"], row["attempts"], row["tier"]) == (3600, 3, "1h"), "as fine as there is, and said"
+    put(Batch(batch_id="fine-cells-2", attempts=(attempt(start + timedelta(minutes=20)),)))
+    rollups.keep_up(rollups.Alone(connection), naive)
+    assert cells() == [1, 1, 1], "a late row makes no cell that would be deleted again"
+    assert ask("percentile_trend", **window)["attempts"].to_pylist() == [4]

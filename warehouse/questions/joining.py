@@ -37,9 +37,9 @@ def tier_text(tags: int) -> str:
 class Holdings:
     """What the warehouse holds (UTC, naive); None: no such thing.
 
-    Single attempts since `raw_from` (None: all), cells of 5 minutes and hours since `cells_from` (None: all),
-    histograms of 5 minutes since `fine_from`; cells sealed until `sealed`, those of days until `days`.
-    `dirty` are hours (Unix) of series whose cells are not right.
+    Single attempts since `raw_from` (None: all), cells of hours since `cells_from` (None: all), those of 5
+    minutes since `fine_cells_from` (None: all) and their histograms since `fine_from`; cells sealed until
+    `sealed`, those of days until `days`. `dirty` are hours (Unix) of series whose cells are not right.
     """
 
     sealed: datetime | None = None
@@ -47,6 +47,7 @@ class Holdings:
     raw_from: datetime | None = None
     cells_from: datetime | None = None
     fine_from: datetime | None = None
+    fine_cells_from: datetime | None = None
     dirty: frozenset[tuple[int, int]] = frozenset()
 
     def cells(self, width_s: int, *, merged: bool) -> Interval | None:
@@ -55,6 +56,8 @@ class Holdings:
         if until is None:
             return None
         since = EVER if self.cells_from is None or width_s == DAY else self.cells_from
+        if width_s == FIVE_MINUTES and self.fine_cells_from is not None:
+            since = max(since, self.fine_cells_from)
         if width_s == FIVE_MINUTES and merged:
             if self.fine_from is None:
                 return None

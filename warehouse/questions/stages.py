@@ -93,6 +93,7 @@ def held(tables: Tables) -> Holdings:
         raw_from=raw_from,
         cells_from=of("attempt_cells", "raw_from"),
         fine_from=of("attempt_fine", "raw_from"),
+        fine_cells_from=of("attempt_fine_cells", "raw_from"),
         dirty=frozenset((series, hour) for series, hour in dirty if hour >= since),
     )
 
