@@ -11,6 +11,9 @@ PLAIN = re.compile(
 )
 """Types whose text holds no separator."""
 
+FLOATING = frozenset({"FLOAT", "DOUBLE"})
+"""Types with NaN. Its sign is no part of a row's text: DuckDB loses it where it packs equal values."""
+
 LENGTHY = re.compile(rf"VARCHAR|BLOB|ENUM\(.*\)|({PLAIN.pattern}|VARCHAR)\[\]", re.DOTALL)
 """Types whose text can hold anything, so that its length is told before it."""
 
@@ -38,6 +41,8 @@ def cast(name: str, kind: str) -> str:
 
 def _text(name: str, kind: str) -> str:
     text = f'"{name}"::VARCHAR'
+    if kind in FLOATING:
+        text = f"CASE WHEN isnan(\"{name}\") THEN 'nan' ELSE {text} END"
     if PLAIN.fullmatch(kind):
         return f"coalesce({text}, '-')"
     return f"coalesce(strlen({text}) || ':' || {text}, '-')"

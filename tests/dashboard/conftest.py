@@ -1,8 +1,8 @@
 """One warehouse for each world, shared by the tests that only look at it."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from tests.dashboard import database_worlds, worlds
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
 from warehouse.client import Client
+from warehouse.model import now
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "streamlit_app.py"
@@ -24,38 +25,47 @@ LOAD_PAGES = {name: f"dashboard/views/{name}.py" for name in LOAD_NAMES}
 
 WORLDS = ("nothing", "one_sample", "plenty", "failing", "hostile")
 
-FRESH_S = 30
+FRESH = timedelta(seconds=30)
 """So young the world of what fails must be: its states change within minutes."""
 
 Open = Callable[..., AppTest]
 
 
+class Worlds:
+    """A running warehouse for each world, and since when it holds what it holds."""
+
+    def __init__(self, running: Mapping[str, WarehouseProcess]) -> None:
+        self._running = running
+        self.filled_at: dict[str, datetime] = {}
+        for name in running:
+            if name != "nothing":
+                self._fill(name)
+
+    def __call__(self, name: str) -> WarehouseProcess:
+        """On a slow machine, what fails would fall silent before it is looked at."""
+        if name == "failing" and now() - self.filled_at[name] > FRESH:
+            self._fill(name)
+        return self._running[name]
+
+    def _fill(self, name: str) -> None:
+        self.filled_at[name] = now()
+        with self._running[name].client("collect") as client:
+            fill(name, client)
+
+
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], WarehouseProcess]]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
     """A running warehouse that holds what the named function of `worlds` puts there.
 
     All start before the first test, so that none seems left behind by the test that first needs it.
     """
-    running: dict[str, WarehouseProcess] = {}
-    filled: dict[str, float] = {}
-
-    def refill(name: str) -> None:
-        filled[name] = time.monotonic()
-        with running[name].client("collect") as client:
-            fill(name, client)
-
-    def get(name: str) -> WarehouseProcess:
-        """On a slow machine, what fails would fall silent before it is looked at."""
-        if name == "failing" and time.monotonic() - filled[name] > FRESH_S:
-            refill(name)
-        return running[name]
-
     with ExitStack() as stack:
-        for name in WORLDS:
-            running[name] = stack.enter_context(running_warehouse(tmp_path_factory.mktemp(name), CONFIG))
-            if name != "nothing":
-                refill(name)
-        yield get
+        yield Worlds(
+            {
+                name: stack.enter_context(running_warehouse(tmp_path_factory.mktemp(name), CONFIG))
+                for name in WORLDS
+            }
+        )
 
 
 def fill(name: str, client: Client) -> None:
