@@ -52,12 +52,15 @@ check: $(VENV)/test.stamp ## format, lint, types, import contracts, links, the d
 	shown "links in the documentation" $(BIN)/python -m pytest tests/docs/test_links.py
 	shown "default configuration" $(BIN)/python perfhouse.py check
 
-bench: $(VENV)/test.stamp ## measure against peers, into bench/results.md
+bench: $(VENV)/bench.stamp tools ## measure against peers, into bench/results.md
+	@$(packages)
+	command -v promtool > /dev/null && command -v wrk > /dev/null || packages prometheus wrk
 	$(BIN)/python -m bench
 
 lock: $(VENV)/test.stamp ## resolve requirements*.in into requirements*.txt
 	$(LOCK) -o requirements.txt requirements.in
 	$(LOCK) -o requirements-dev.txt requirements-dev.in
+	$(LOCK) -o requirements-bench.txt requirements-bench.in
 
 screenshot: $(VENV)/test.stamp tools ## take the README's pictures of what `make run` shows
 	$(BIN)/python docs/screenshot.py
@@ -87,6 +90,11 @@ $(VENV)/run.stamp: requirements.txt $(VENV)/venv.stamp
 $(VENV)/test.stamp: requirements-dev.txt $(VENV)/run.stamp
 	@echo "installing what the tests need" >&2
 	$(PIP) -r requirements-dev.txt
+	touch $@
+
+$(VENV)/bench.stamp: requirements-bench.txt $(VENV)/test.stamp
+	@echo "installing what the measurements need" >&2
+	$(PIP) -r requirements-bench.txt
 	touch $@
 
 tools:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import statistics
 import subprocess
 import sys
 import threading
@@ -11,11 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.metadata import version as _version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench import peers
 from bench.report import Section, nearest_rank, spread
 from bench.service import ROOT, free_port, scratch, warehouse
 from warehouse.client import Client, pack
@@ -47,12 +51,14 @@ def measure() -> Section:
         store = Store(settings)
         rows += _room(store, folder)
         truths = _truths(store)
+        data = peers.read(store, _last_hour(store))
         store.close()
         bandwidth = _bandwidth()
         with warehouse(settings), Client.for_process(settings, "cli", timeout_s=120) as client:
             end = max(client.ask("endpoints")["newest_at"])
             rows.append(_error(client, truths))
             rows += _questions(client, end, bandwidth)
+            rows += _beside_peers(client, data, folder)
             rows += _crowd(settings, client, end)
             rows.append(_compacted(client))
     return Section(
@@ -61,8 +67,12 @@ def measure() -> Section:
 with phases {WITH_PHASES:,}), asked over HTTP and answered as Arrow. Median (middle half) of {ROUNDS} rounds
 after a warm-up. A chart has at most 300 buckets, so hours of 30 days are asked for in three windows and days
 of a year in two, one after the other. The physical limit is what was read (here: the bytes of the answer) at
-this machine's memory bandwidth of {bandwidth / 1e9:.1f} GB/s, measured by copying. Other engines were not
-measured in this run.""",
+this machine's memory bandwidth of {bandwidth / 1e9:.1f} GB/s, measured by copying. The other engines hold
+the same 30 days and were asked over HTTP in turns with Perfhouse: ClickHouse ({_version("chdb")}, in a
+process of its own behind a bare HTTP server, answering Arrow with a dictionary of names), Debian's Prometheus
+(one sample an hour, far fewer than scrapes would leave; JSON). Finished percentiles are stored as Perfhouse
+stores them, a row for each endpoint and hour. In one request for all 36,000 cells they are asked for; of
+Perfhouse in three, whose times are added up.""",
         ("what", "measured", "target", "physical limit"),
         rows,
     )
@@ -180,6 +190,46 @@ def _questions(client: Client, end: datetime, bandwidth: float) -> list[Row]:
         tiers = ", ".join(sorted({tier for frame in frames for tier in frame["tier"].unique()}))
         limit = f"{size / bandwidth * 1000:.2f} ms ({size / 1e6:.1f} MB)"
         rows.append((f"{what} ({cells:,} rows, {tiers})", spread(times[1:]), target, limit))
+    return rows
+
+
+def _last_hour(store: Store) -> datetime:
+    """The last full hour of attempts (UTC, naive)."""
+    newest: datetime = store.cursor().execute("SELECT max(ts) FROM attempt").fetchall()[0][0]
+    return newest.replace(minute=0, second=0, microsecond=0)
+
+
+def _beside_peers(client: Client, data: peers.Data, folder: Path) -> list[Row]:
+    """Percentiles per endpoint and hour over 30 days, each engine in its turn."""
+    edges = [(data.start + timedelta(days=at)).replace(tzinfo=UTC) for at in (0, 10, 20, 30)]
+
+    def own() -> int:
+        return sum(
+            client.ask("percentile_trend", start=start, end=end).height
+            for start, end in itertools.pairwise(edges)
+        )
+
+    times: dict[str, list[float]] = {}
+    cells: dict[str, int] = {}
+    with peers.running(data, folder) as engines:
+        asked = {"Perfhouse": own, **engines}
+        for turn in range(ROUNDS + 1):
+            for name, ask in asked.items():
+                began = time.perf_counter()
+                cells[name] = ask()
+                if turn:
+                    times.setdefault(name, []).append((time.perf_counter() - began) * 1000)
+    fastest = statistics.median(times["Perfhouse"])
+    rows = []
+    for name, measured in times.items():
+        ratio = statistics.median(measured) / fastest
+        if name == "Perfhouse":
+            target = ""
+        elif "finished" in name:
+            target = f"{ratio:.1f}x ours; over 1x is asked for"
+        else:
+            target = f"{ratio:.1f}x ours; at least 10x is asked for"
+        rows.append((f"in turns: {name} ({cells[name]:,} cells)", spread(measured), target, ""))
     return rows
 
 

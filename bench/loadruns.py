@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from playwright.sync_api import sync_playwright
 
 from bench.loadtests import bare_server
+from bench.pages import CHROMIUM, FLAGS, dashboard
 from bench.report import Section
 from bench.service import ROOT, process, scratch, warehouse, write_config
 from loadtests.folder import Folder
@@ -27,6 +29,20 @@ WATCHED_S = 30
 HOUR_S = 60
 POLL_S = 0.1
 WAIT_S = 120.0
+COUNTS = """() => {
+    window.counts = [];
+    const look = () => {
+        for (const delta of document.querySelectorAll('[data-testid=stMetricDelta]')) {
+            const told = / of ([^ ]*)$/.exec(delta.innerText.trim());
+            const count = told ? Number(told[1].replace(/\\D/g, '')) : 0;
+            if (count > (window.counts.at(-1) ?? [0])[0]) window.counts.push([count, Date.now() / 1000]);
+        }
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+"""Notes, frame by frame, each new count of requests that the run page shows (`0 of 1,234`), and when."""
+
 SETTLED = 5
 """Beats until all users are there."""
 
@@ -63,6 +79,8 @@ def measure() -> Section:
         settings = write_config(folder, extra)
         with warehouse(settings) as store, _agent(settings) as agent, _client(settings) as client:
             lags = _watch(settings, client)
+            with dashboard(settings):
+                shown = _look(settings, client)
             memory, requests = _hour(settings, client, {"agent": agent, "warehouse": store.pid})
     rows = [
         (
@@ -70,6 +88,10 @@ def measure() -> Section:
             f"{statistics.median(lags):.2f} s",
         ),
         ("the longest of all", f"{max(lags):.2f} s"),
+        (
+            f"from a request's end to the frame that shows it, median (longest) of {len(shown)}",
+            f"{statistics.median(shown):.2f} s ({max(shown):.2f} s)",
+        ),
         *((f"memory of the {name}: before, most, after", told) for name, told in memory.items()),
     ]
     return Section(
@@ -77,7 +99,8 @@ def measure() -> Section:
         f"""Agent and warehouse of an installation of its own. Ten users who think for 0.1 s are watched by
 the question behind the run page (`run_seconds`), asked every {POLL_S:g} s: when an answer counts more
 requests than the one before it, the lag is that of the oldest that is new, by the end that the spool has
-of it ({len(lags)} answers). The page asks every second, so to the eye it is up to that more. Memory is
+of it ({len(lags)} answers). The same is told of the page itself, opened in Chromium during a second run:
+it asks every second, and each frame in which its count of requests has grown is noted. Memory is
 resident: {requests:,} requests sent, shipped and stored in {HOUR_S} s, as many as an hour has at
 {requests / 3600:,.0f}/s; a real hour was not waited for. Of the generator it is what its beats told.""",
         ("", ""),
@@ -117,10 +140,37 @@ def _watch(settings: Settings, client: Client) -> list[float]:
         if count > seen[-1][0]:
             seen.append((count, time.time()))
         time.sleep(POLL_S)
-    rows = _rows(settings, run_id)
-    assert seen[-1][0] == len(rows), "every request was shown"
-    ends_s = sorted((row.start_us + row.service_us) / 1e6 for row in rows)
+    ends_s = _ends_s(settings, run_id)
+    assert seen[-1][0] == len(ends_s), "every request was shown"
+    return _lags(seen, ends_s)
+
+
+def _look(settings: Settings, client: Client) -> list[float]:
+    """The same in frames of the run page in Chromium."""
+    run_id = _begin(client, "watched")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        page.goto(f"http://127.0.0.1:{settings.dashboard.port}/run?run={run_id}")
+        page.evaluate(COUNTS)
+        until = time.monotonic() + WAIT_S
+        while time.monotonic() < until and not _has_ended(client, run_id):
+            page.wait_for_timeout(500)
+        page.wait_for_timeout(2000)
+        seen: list[tuple[int, float]] = [(int(count), at_s) for count, at_s in page.evaluate("window.counts")]
+        browser.close()
+    assert len(seen) > 1, "the page showed the run"
+    return _lags(seen, _ends_s(settings, run_id))
+
+
+def _lags(seen: list[tuple[int, float]], ends_s: list[float]) -> list[float]:
+    """How old the oldest new request was each time that more were shown (count, Unix time)."""
     return [at_s - ends_s[before] for (before, _), (_, at_s) in itertools.pairwise(seen)]
+
+
+def _ends_s(settings: Settings, run_id: str) -> list[float]:
+    """When each request of a run ended, in order."""
+    return sorted((row.start_us + row.service_us) / 1e6 for row in _rows(settings, run_id))
 
 
 def _rows(settings: Settings, run_id: str) -> list[Row]:

@@ -39,7 +39,7 @@ def measure() -> Section:
     with scratch() as folder:
         settings = write_config(folder, warehouse="deadline_s = 60")
         fill(settings, now())
-        with warehouse(settings), _dashboard(settings), sync_playwright() as playwright:
+        with warehouse(settings), dashboard(settings), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
             for name, path in PAGES.items():
                 url = f"http://127.0.0.1:{settings.dashboard.port}/{path}"
@@ -82,7 +82,8 @@ def _wait_ready(page: Page) -> None:
 
 
 @contextmanager
-def _dashboard(settings: Settings) -> Iterator[None]:
+def dashboard(settings: Settings) -> Iterator[None]:
+    """The dashboard of a configuration, answering."""
     own = [sys.executable, str(ROOT / "perfhouse.py"), "--config", str(settings.path), "dashboard"]
     with process(own):
         until = time.monotonic() + READY_S

@@ -14,8 +14,8 @@ import httpx
 from warehouse.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-START_S = 40
-STOP_S = 15
+START_S = 90
+STOP_S = 30
 RUN = "import sys; from pathlib import Path; from dashboard import launch; from warehouse import settings; "
 RUN += "launch.run(settings.load(Path(sys.argv[1]), {}))"
 

@@ -11,8 +11,8 @@ import redis
 
 from tests.servers.ports import free_port
 
-START_S = 15
-STOP_S = 10
+START_S = 60
+STOP_S = 30
 
 
 class StartedRedis:

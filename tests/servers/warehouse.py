@@ -15,8 +15,9 @@ from warehouse.errors import WarehouseAwayError
 from warehouse.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
-START_S = 30
-STOP_S = 15
+START_S = 90
+STOP_S = 60
+"""Far more than is needed where nothing else runs."""
 
 SERVE = "import sys; from pathlib import Path; from warehouse import server, settings; "
 SERVE += "server.run(settings.load(Path(sys.argv[1]), {}))"
@@ -46,7 +47,11 @@ class WarehouseProcess:
         if out is not None:
             out.close()
         if ready:
-            self.wait_ready()
+            try:
+                self.wait_ready()
+            except BaseException:
+                self.kill()
+                raise
 
     def wait_ready(self) -> None:
         """Wait until the warehouse answers; fail when it ends before."""
