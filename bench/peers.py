@@ -28,6 +28,18 @@ START_S = 30.0
 BOUNDS_MS = (1, 2, 5, 10, 20, 30, 50, 75, 100, 200, 500, 1000, 2000, 5000)
 """Of Prometheus' classic histogram."""
 
+CELLS = """
+SELECT ts, object AS endpoint, n_ok + timeouts AS n, p50_us, p95_us, coalesce(p99_us, max_us) AS p99_us
+FROM attempt_cell_1h JOIN series USING (series_id)
+WHERE ts >= $start AND ts < $end
+ORDER BY ts, endpoint
+"""
+ATTEMPTS = """
+SELECT ts, object AS endpoint, coalesce(total_us, deadline_us) AS us
+FROM attempt JOIN series USING (series_id)
+WHERE ts >= $start AND ts < $end AND outcome IN ('ok', 'timeout')
+"""
+
 BLOCKS = ("promtool", "tsdb", "create-blocks-from", f"--max-block-duration={24 * (DAYS + 1)}h")
 """One block: the text is read again for each."""
 
@@ -51,18 +63,7 @@ def read(store: Store, end: datetime) -> Data:
     cursor = store.cursor()
     cells, attempts = (
         pl.from_arrow(cursor.sql(sql, params={"start": start, "end": end}).to_arrow_table())
-        for sql in (
-            (
-                "SELECT ts, object AS endpoint, n_ok + timeouts AS n, p50_us, p95_us, coalesce(p99_us, max_us) "
-                "AS p99_us FROM attempt_cell_1h JOIN series USING (series_id) WHERE ts >= $start AND ts < $end "
-                "ORDER BY ts, endpoint"
-            ),
-            (
-                "SELECT ts, object AS endpoint, coalesce(total_us, deadline_us) AS us "
-                "FROM attempt JOIN series USING (series_id) "
-                "WHERE ts >= $start AND ts < $end AND outcome IN ('ok', 'timeout')"
-            ),
-        )
+        for sql in (CELLS, ATTEMPTS)
     )
     cursor.close()
     assert isinstance(cells, pl.DataFrame)
