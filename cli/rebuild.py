@@ -28,7 +28,7 @@ def rebuild(settings: Settings) -> tuple[str, int]:
     first: list[str] = []
     with Progress(sys.stderr, None) as progress:
         for step in _steps(settings):
-            if step["part"] == "day":
+            if step["part"] in ("day", "run"):
                 cells += step["cells"]
                 progress.tell(cells, None)
                 first += step["first"]

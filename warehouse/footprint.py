@@ -17,7 +17,7 @@ BLOCK_BYTES = 262_144
 
 AGED = {
     **dict.fromkeys(("attempt", "sample", "gap", "event", "query_stat", "query_latency"), "ts"),
-    **dict.fromkeys(("lock_wait", "database_state", "load_request", "load_beat"), "ts"),
+    **dict.fromkeys(("lock_wait", "database_state", "load_request"), "ts"),
     "batch": "received_at",
 }
 """Tables whose rows are deleted by age, and the column that tells it."""

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,11 +66,22 @@ class Judge:
     def _judge(self, run_id: str) -> None:
         (run,) = self._rows(
             Statement(
-                "SELECT plan, state, reason, coalesce(greatest(epoch_ms(coalesce(ended_at, heartbeat_at)) "
-                "- epoch_ms(started_at), 0) / 1000, 0) AS length_s FROM run WHERE run_id = $run_id",
+                """
+                SELECT plan, state, reason, raw_deleted_at IS NOT NULL AS is_deleted,
+                    run_no IN (SELECT run_no FROM run_tier) AS has_cells,
+                    coalesce(greatest(
+                        epoch_ms(coalesce(ended_at, heartbeat_at)) - epoch_ms(started_at), 0
+                    ) / 1000, 0) AS length_s
+                FROM run WHERE run_id = $run_id
+                """,
                 {"run_id": run_id},
             )
         )
+        if run["is_deleted"]:
+            # rows that came late are in its numbers; its criteria were judged by all requests there were
+            summary = {"summary": json.dumps(self._summary(run_id))} if run["has_cells"] else {}
+            self._note(run_id, {**summary, "judged_at": _judged_at()})
+            return
         beats = self._reader.answer(beats_of(run_id))
         results = self._results(run_id, run, beats)
         verdict = verdict_of(results, run["state"])
@@ -84,11 +96,13 @@ class Judge:
                 _numbers(beats, "cpu_ratio"),
                 _numbers(beats, "dropped").astype(np.int64),
             ),
-            "judged_at": now().replace(tzinfo=None),
+            "judged_at": _judged_at(),
         }
         if not results and not run["reason"]:
             columns["reason"] = NO_CRITERIA
+        self._note(run_id, columns)
 
+    def _note(self, run_id: str, columns: dict[str, Any]) -> None:
         def note(connection: DuckDBPyConnection) -> None:
             with transaction(connection):
                 change(connection, run_id, columns)
@@ -128,6 +142,10 @@ class Judge:
     def _rows(self, statement: Statement) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._reader.answer(statement).to_pylist()
         return rows
+
+
+def _judged_at() -> datetime:
+    return now().replace(tzinfo=None)
 
 
 def verdict_of(results: list[Result], state: str) -> Verdict:

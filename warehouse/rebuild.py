@@ -1,4 +1,4 @@
-"""Computes every cell anew where its attempts are kept, tells which stored ones differ, and replaces them."""
+"""Computes every cell anew where what it stands for is kept; tells which differ, and replaces them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from warehouse import tiers
+from warehouse import run_tiers, tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span
 from warehouse.placing import DAYS, replace, replace_day
 from warehouse.rollups import Hands, fine_and_hours, renew
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Step = dict[str, Any]
-"""`day` with how many cells were compared and which differ, or `end` with the sums."""
+"""`day` or `run` with how many cells were compared and which differ, or `end` with the sums."""
 
 MOST_TOLD = 5
 """Differences that are told of each day."""
 
 
 def rebuild(hands: Hands, at: datetime) -> Iterator[Step]:
-    """Go through all sealed days whose attempts are kept; nothing else may change cells meanwhile.
+    """Go through all sealed days whose attempts are kept, and all runs whose requests are.
 
+    Nothing else may change cells meanwhile.
     What is dirty is renewed first, so that every difference is a fault. Raises StorageError.
     """
     renew(hands, at)
@@ -43,6 +44,11 @@ def rebuild(hands: Hands, at: datetime) -> Iterator[Step]:
             compared, different = compared + step["cells"], different + step["differences"]
             yield step
             start = end
+    run_tiers.keep_up(hands, at)
+    for run_id, cells, told in run_tiers.proved(hands):
+        compared, different = compared + cells, different + len(told)
+        first = told[:MOST_TOLD]
+        yield {"part": "run", "run": run_id, "cells": cells, "differences": len(told), "first": first}
     yield {"part": "end", "cells": compared, "differences": different}
 
 

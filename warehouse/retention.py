@@ -6,7 +6,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from warehouse import tiers
+from warehouse import run_tiers, tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES
 from warehouse.tiers import ATTEMPT, FINE_DAYS, floor
 from warehouse.transaction import transaction
@@ -31,7 +31,7 @@ _AGED = (
     ("lock_wait", "ts", 0),
     ("database_state", "ts", 0),
 )
-RAW_OF_RUN = ("load_request", "load_beat", "load_error")
+RAW_OF_RUN = ("load_request", "load_error")
 _BATCHES = ("batch", "received_at", EXTRA_BATCH_DAYS)
 
 
@@ -55,8 +55,8 @@ def expire(
     Attempts go only where cells hold them; cells of hours after `cell_days`, those of 5 minutes after
     `fine_cell_days`, those of days never. The newest event of each job and state of each database stay: they
     are the present state. A query's shape goes with the last of its statistics. Of load tests only the single
-    requests go, those of baselines stay. Each day of each table, and each run, is a transaction of its own,
-    so that batches wait for none of them long.
+    requests go, and only where cells hold them; those of baselines stay. Each day of each table, and each
+    run, is a transaction of its own, so that batches wait for none of them long.
     """
     deleted = {"attempt": _expire_attempts(connection, at - timedelta(days=raw_days))}
     deleted |= _expire_cells(connection, at, cell_days, fine_cell_days)
@@ -157,14 +157,9 @@ def _expire_shapes(connection: DuckDBPyConnection, limit: datetime) -> int:
 
 
 def _expire_runs(connection: DuckDBPyConnection, at: datetime, limit: datetime) -> dict[str, int]:
-    """Delete what was measured request by request in runs that are old and no baselines."""
+    """Delete the single requests of runs that are old, no baselines, and in cells."""
     deleted = dict.fromkeys(RAW_OF_RUN, 0)
-    old = connection.execute(
-        "SELECT run_no FROM run WHERE raw_deleted_at IS NULL AND NOT is_baseline "
-        "AND coalesce(ended_at, heartbeat_at, requested_at) < ?",
-        [limit],
-    ).fetchall()
-    for (run_no,) in old:
+    for run_no in run_tiers.deletable(connection, limit):
         with transaction(connection):
             for table in RAW_OF_RUN:
                 rows = connection.execute(f"DELETE FROM {table} WHERE run_no = ?", [run_no]).fetchall()

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from warehouse import run_tiers
 from warehouse.acks import Ack
 from warehouse.errors import InvalidInputError
 from warehouse.model import MAX_FUTURE, MAX_PAST, Count, Outcome, now
@@ -126,6 +127,8 @@ def store_requests(connection: DuckDBPyConnection, piece: Piece, table: pa.Table
             """,
             {"run_no": run_no, "worker": piece.worker},
         )
+        connection.unregister("incoming_requests")
+        run_tiers.note_late(connection, run_no)
         return True
 
 

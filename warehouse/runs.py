@@ -24,7 +24,10 @@ GIVEN_UP_S = 60
 """Without news for so long, a run that somebody stops is called failed: nobody is there to stop it."""
 
 ACTIVE = (RunState.REQUESTED, *UNDER_WAY)
-TABLES_OF_RUN = ("load_request", "load_beat", "load_error", "run_endpoint", "run_plateau", "run_seat")
+TABLES_OF_RUN = (
+    *("load_request", "load_beat", "load_error", "run_endpoint", "run_plateau", "run_seat"),
+    *("run_tier", "run_cell", "run_cell_outcome"),
+)
 
 
 def refuse_unconfirmed(plan: Plan, confirm: str | None, via: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 
-from warehouse import rollups
+from warehouse import rollups, run_tiers
 from warehouse.errors import StorageError
 from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
 from warehouse.model import now
@@ -83,7 +83,10 @@ class Upkeep:
             if self._ended.is_set():
                 return
             try:
-                rollups.keep_up(self._hands, now().replace(tzinfo=None))
+                at = now().replace(tzinfo=None)
+                rollups.keep_up(self._hands, at)
+                if not self._ended.is_set():
+                    run_tiers.keep_up(self._hands, at)
             except (StorageError, duckdb.Error) as error:
                 if not self._ended.is_set():
                     log.warning("rollups wait: %s", error)

@@ -41,6 +41,7 @@ class Difference:
 
     Times are in ms, errors a ratio, throughput requests per second. `a_above`: a lies above the number
     given. Without `enough` there is no interval, and `why` says why not; an end that is None has no bound.
+    `tier` says what it stands on, `error_bound` how far a percentile may be off the nearest rank.
     """
 
     label: str
@@ -59,6 +60,8 @@ class Difference:
     enough: bool
     why: str
     method: str
+    tier: str = "raw"
+    error_bound: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,8 @@ class Replicas:
         classes = np.floor(np.log(times) / WIDTH)
         classes[blocks.requests.is_timeout[ranked]] = np.inf
         known, place = np.unique(classes, return_inverse=True)
+        if not len(known):
+            return [np.full(len(self.drawn), np.nan) for _ in percents]
         flat = blocks.block[ranked] * len(known) + place
         counts = np.bincount(flat, minlength=len(blocks) * len(known)).reshape(len(blocks), len(known))
         upto = self.drawn @ np.cumsum(counts, axis=1).astype(np.float64)

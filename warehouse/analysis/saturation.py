@@ -51,20 +51,20 @@ LOCKED_SHARE = 0.5
 def saturated_first(windows: Windows, resources: Resources) -> Finding:
     """The first resource at its limit, or unknown with the reason."""
     if len(windows) < FEWEST_WINDOWS or not np.isfinite(windows.p95_ms).any():
-        return _unknown(
+        return unknown(
             f"too few requests or too short: {int(windows.n.sum())} requests in "
             f"{len(windows) * windows.width_s:.0f} s"
         )
     stretch = first_stretch(windows)
     if stretch is None:
         low, high = np.nanmin(windows.p95_ms), np.nanmax(windows.p95_ms)
-        return _unknown(f"nothing got clearly worse: p95 lay between {low:.3g} and {high:.3g} ms")
+        return unknown(f"nothing got clearly worse: p95 lay between {low:.3g} and {high:.3g} ms")
     case = Case(windows, stretch, resources)
     candidates = [found for rule in RULES for found in rule(case)]
     if not any(found.resource.startswith("CPU") or found.resource == "generator" for found in candidates):
         candidates += query_bound(case)
     if not candidates:
-        return _unknown(f"{worse(case)}, and {_seen(case)}")
+        return unknown(f"{worse(case)}, and {_seen(case)}")
     return _named(case, candidates)
 
 
@@ -188,7 +188,8 @@ def _on(track: Track, other: Track) -> Floats:
     return values
 
 
-def _unknown(why: str) -> Finding:
+def unknown(why: str) -> Finding:
+    """That it is not known, and why."""
     return Finding(UNKNOWN, "", why, None, "none")
 
 

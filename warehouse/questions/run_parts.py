@@ -16,13 +16,6 @@ Phase = Literal["all", "steady"]
 
 FAILED = "outcome <> 'ok'"
 
-CHOSEN = """
-    SELECT run_no, coalesce(started_at, requested_at) AS began_at,
-        coalesce(ended_at, heartbeat_at) AS until_at, ended_at
-    FROM run WHERE run_id = $run_id
-"""
-"""SQL for the run that is asked about: its number, when its load began, and until when it is known."""
-
 LOAD = "part = 0"
 """SQL for requests of the load itself, not of tokens, setup and teardown."""
 
@@ -68,7 +61,9 @@ def elapsed_s(column: str = "ts") -> str:
 
 
 def requests_of(phase: Phase, columns: str, where: str = "TRUE") -> str:
-    """SQL for the chosen run's requests: all, or those that began while the planned users stood still."""
+    """SQL for the requests of the chosen runs that are not read by cells: all, or those that began while the
+    planned users stood still.
+    """
     steady = f"""
         JOIN run_plateau USING (run_no)
         WHERE {elapsed_s()} >= from_s AND {elapsed_s()} < to_s AND
@@ -76,4 +71,5 @@ def requests_of(phase: Phase, columns: str, where: str = "TRUE") -> str:
     return f"""
         SELECT {columns}
         FROM load_request JOIN chosen USING (run_no) {steady if phase == "steady" else "WHERE"} {where}
+            AND NOT by_cells
     """

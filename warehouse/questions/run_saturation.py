@@ -10,10 +10,12 @@ import pyarrow as pa
 from warehouse.analysis.degradation import windows_of
 from warehouse.analysis.requests import Floats
 from warehouse.analysis.resources import Queries, Resources, Track
-from warehouse.analysis.saturation import saturated_first
+from warehouse.analysis.saturation import saturated_first, unknown
+from warehouse.questions import run_tiers
 from warehouse.questions.asking import Statement
 from warehouse.questions.run_compare import TIMED, requests_in
-from warehouse.questions.run_parts import CHOSEN, COUNTS, LOAD, PERCENTILES, RANKS, OneRun, elapsed_s
+from warehouse.questions.run_parts import COUNTS, LOAD, PERCENTILES, RANKS, OneRun, elapsed_s
+from warehouse.questions.run_tiers import CELL_COUNTS, CELLS, CHOSEN
 
 HOST = ("cpu_ratio", "memory_used_ratio", "swap_used_ratio", "load1", "disk_busy_ratio")
 PROCESS = ("process_cpu_ratio", "process_count", "process_memory_bytes")
@@ -73,7 +75,8 @@ def run_saturation(asked: OneRun) -> Statement:
     return Statement(
         f"""
         WITH chosen AS ({CHOSEN})
-        SELECT {elapsed_s("until_at")} AS length_s, json_extract_string(plan, '$.arrivals') AS arrivals,
+        SELECT {elapsed_s("until_at")} AS length_s, chosen.raw_deleted_at,
+            json_extract_string(plan, '$.arrivals') AS arrivals,
             (SELECT {TIMED} FROM load_request JOIN chosen USING (run_no) WHERE {LOAD}) AS requests,
             (SELECT list({{{users}}} ORDER BY ts) FROM load_beat JOIN chosen USING (run_no)) AS beats,
             (SELECT list({{'kind': kind, 'object': {NAMED}, 'metric': metric, 'at_s': {elapsed_s()},
@@ -95,16 +98,23 @@ def run_resources(asked: OneRun) -> Statement:
     database, and query (`sessions`: how many were busy with a shape on average; the ten that took most time).
     """
     second = f"floor({elapsed_s()})"
+    none = ", ".join("NULL" for _ in CELLS)
     return Statement(
         f"""
         WITH chosen AS ({CHOSEN}),
         counted AS (
             SELECT second, {COUNTS}
             FROM (SELECT {second} AS second, outcome, {RANKS}
-                FROM load_request JOIN chosen USING (run_no) WHERE {LOAD})
+                FROM load_request JOIN chosen USING (run_no) WHERE {LOAD} AND NOT by_cells)
             GROUP BY second
+            UNION ALL BY NAME
+            SELECT second::DOUBLE AS second, {CELL_COUNTS}
+            FROM run_cell JOIN chosen USING (run_no) WHERE by_cells AND {LOAD} GROUP BY second
         ),
-        ranked AS (SELECT second, requests, failures / requests AS error_ratio, {PERCENTILES} FROM counted),
+        ranked AS (
+            SELECT second, requests, n, failures / requests AS error_ratio, {PERCENTILES}, {", ".join(CELLS)}
+            FROM counted
+        ),
         beating AS (
             SELECT {second} AS second, worker, arg_max(users, ts) AS users, max(cpu_ratio) AS cpu,
                 max(dropped) AS dropped, max(memory_bytes) AS memory, max(worker) OVER () AS last_worker
@@ -117,33 +127,38 @@ def run_resources(asked: OneRun) -> Statement:
         SELECT second AS elapsed_s, 'load' AS kind, '' AS object, 'rps' AS metric, '1/s' AS unit,
             requests::DOUBLE AS value
         FROM ranked
+        UNION ALL BY NAME
+        SELECT second AS elapsed_s, 'load' AS kind, '' AS object, 'p95_ms' AS metric, 'ms' AS unit,
+            p95_ms AS value, {", ".join(CELLS)}
+        FROM ranked WHERE n > 0
         UNION ALL
-        SELECT second, 'load', '', 'p95_ms', 'ms', p95_ms FROM ranked WHERE p95_ms IS NOT NULL
+        SELECT second, 'load', '', 'error_ratio', 'ratio', error_ratio, {none} FROM ranked
         UNION ALL
-        SELECT second, 'load', '', 'error_ratio', 'ratio', error_ratio FROM ranked
-        UNION ALL
-        SELECT second, 'load', '', 'users', '1', sum(users) FILTER (worker > 0 OR last_worker = 0)
+        SELECT second, 'load', '', 'users', '1', sum(users) FILTER (worker > 0 OR last_worker = 0),
+            {none}
         FROM beating GROUP BY second
         UNION ALL
-        SELECT second, 'generator', 'process ' || worker, 'cpu_ratio', 'ratio', cpu
+        SELECT second, 'generator', 'process ' || worker, 'cpu_ratio', 'ratio', cpu, {none}
         FROM beating WHERE cpu IS NOT NULL
         UNION ALL
-        SELECT second, 'generator', 'process ' || worker, 'dropped_total', '1', dropped FROM beating
+        SELECT second, 'generator', 'process ' || worker, 'dropped_total', '1', dropped, {none}
+        FROM beating
         UNION ALL
-        SELECT second, 'generator', 'process ' || worker, 'memory_bytes', 'bytes', memory
+        SELECT second, 'generator', 'process ' || worker, 'memory_bytes', 'bytes', memory, {none}
         FROM beating WHERE memory IS NOT NULL
         UNION ALL
         SELECT {elapsed_s()}, CASE WHEN starts_with(metric, 'process_') THEN 'process' ELSE kind END, {NAMED},
-            metric, unit, value
+            metric, unit, value, {none}
         FROM ({SAMPLES}), chosen WHERE ts >= began_at
         UNION ALL
         SELECT {elapsed_s()}, 'query', target || ': ' || text, 'sessions', '1',
-            sum(total_us) / greatest(epoch_us(ts) - epoch_us(since_ts), 1)
+            sum(total_us) / greatest(epoch_us(ts) - epoch_us(since_ts), 1), {none}
         FROM stats JOIN foremost USING (shape_id), chosen
         GROUP BY ts, since_ts, began_at, target, text
         """,
         asked.values(host=[*HOST, *PROCESS], database=list(DATABASE)),
         order="kind, object, metric, elapsed_s",
+        finish=run_tiers.merged({"value": 95}),
     )
 
 
@@ -152,6 +167,10 @@ def _found(table: pa.Table) -> pa.Table:
     if not table.num_rows:
         return FINDING.empty_table()
     row = {name: table[name][0] for name in table.column_names}
+    deleted_at = row["raw_deleted_at"].as_py()
+    if deleted_at is not None:
+        why = f"single requests were deleted on {deleted_at:%Y-%m-%d}"
+        return pa.Table.from_pylist([asdict(unknown(why))], FINDING)
     requests = requests_in(row["requests"])
     beats = row["beats"].as_py() or []
     length_s = row["length_s"].as_py() or 0.0

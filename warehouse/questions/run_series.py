@@ -6,10 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from warehouse.histogram import LEVELS
+from warehouse.questions import run_tiers
 from warehouse.questions.asking import Statement
 from warehouse.questions.run_parts import (
     CENSORED,
-    CHOSEN,
     COUNTS,
     FAILED,
     LOAD,
@@ -20,8 +21,19 @@ from warehouse.questions.run_parts import (
     elapsed_s,
     requests_of,
 )
+from warehouse.questions.run_tiers import CELL_COUNTS, CELLS, CHOSEN, SERVICE_CELLS, TIER
 
 PARTS = "(['load', 'token', 'setup', 'teardown'])[load_request.part + 1]"
+PARTS_OF_CELLS = PARTS.replace("load_request", "run_cell")
+
+OF_LOAD = {f"p{percent}_ms": percent for percent in LEVELS}
+OF_SERVICE = {f"service_{name}": percent for name, percent in OF_LOAD.items()}
+
+BY_CELLS = f"FROM run_cell JOIN chosen USING (run_no) WHERE by_cells AND run_cell.{LOAD}"
+"""SQL for the cells of the load of the chosen runs that are read by cells."""
+
+STEADY = "plateau > 0"
+"""SQL for the cells of steady phases."""
 
 
 class RunSeconds(OneRun):
@@ -41,18 +53,22 @@ def run_seconds(asked: RunSeconds) -> Statement:
 
     Where no process told of itself nothing is known, and nothing is said. `rps` is of whole steps only.
     After the load's end there are steps only where late requests began, and a process's CPU is that of
-    its own end, which is not told.
+    its own end, which is not told. A run whose single requests are deleted, or are very many, is told from
+    its cells: `tier` is `1s`, and percentiles are within `error_bound` of the nearest rank.
     """
     bucket = f"floor({elapsed_s()} / $width_s)::BIGINT"
     return Statement(
         f"""
-        WITH chosen AS ({CHOSEN}),
+        WITH chosen AS ({run_tiers.chosen("run_id = $run_id", by_cells=run_tiers.LONG)}),
         asked_for AS (
             {requests_of("all", f"{bucket} AS bucket, ts, outcome, {RANKS}", LOAD)}
         ),
         counted AS (
             SELECT bucket, {COUNTS}, quantile_disc(service_rank, 0.95) AS service
             FROM asked_for WHERE bucket >= 0 GROUP BY bucket
+            UNION ALL BY NAME
+            SELECT floor(second / $width_s)::BIGINT AS bucket, {CELL_COUNTS}
+            {BY_CELLS} AND second >= 0 GROUP BY 1
         ),
         beating AS (
             SELECT {bucket} AS bucket, worker, arg_max(users, ts) AS users,
@@ -104,11 +120,12 @@ def run_seconds(asked: RunSeconds) -> Statement:
             CASE WHEN is_known AND is_whole THEN coalesce(requests, 0) / $width_s END AS rps,
             coalesce(n, 0) AS n, {PERCENTILES}, (service % {CENSORED}) / 1000 AS service_p95_ms,
             generator_cpu, CASE WHEN is_known THEN newly_dropped END AS dropped,
-            CASE WHEN is_known THEN backlog END AS backlog
-        FROM known
+            CASE WHEN is_known THEN backlog END AS backlog, {TIER}, {", ".join((*CELLS, *SERVICE_CELLS))}
+        FROM known, (SELECT by_cells FROM chosen)
         """,
         asked.values(width_s=asked.width_s),
         order="elapsed_s",
+        finish=run_tiers.merged({**OF_LOAD, "service_p95_ms": 95}),
     )
 
 
@@ -116,13 +133,16 @@ def run_endpoints(asked: RunEndpoints) -> Statement:
     """A load test per endpoint: requests, failures, and percentiles of corrected and of service time.
 
     `n` is what percentiles stand on: requests that were answered rightly or timed out, which rank above
-    every answer.
+    every answer. `tier` and `error_bound` as in `run_seconds`.
     """
+    last = "(SELECT max(began_at + to_seconds(second + 1)) FROM run_cell JOIN chosen USING (run_no))"
+    until = f"coalesce(until_at, (SELECT max(ts) FROM asked_for), {last})"
     length = (
         "(SELECT sum(to_s - from_s) FROM run_plateau JOIN chosen USING (run_no))"
         if asked.phase == "steady"
-        else f"(SELECT {elapsed_s('coalesce(until_at, (SELECT max(ts) FROM asked_for))')} FROM chosen)"
+        else f"(SELECT {elapsed_s(until)} FROM chosen)"
     )
+    steady = f"AND {STEADY}" if asked.phase == "steady" else ""
     return Statement(
         f"""
         WITH chosen AS ({CHOSEN}),
@@ -133,6 +153,10 @@ def run_endpoints(asked: RunEndpoints) -> Statement:
             SELECT endpoint, part, {COUNTS}, max(rank) AS longest,
                 quantile_disc(service_rank, [0.50, 0.95, 0.99]) AS services, sum(bytes)::BIGINT AS bytes
             FROM asked_for GROUP BY endpoint, part
+            UNION ALL BY NAME
+            SELECT endpoint, {PARTS_OF_CELLS} AS part, {CELL_COUNTS}
+            FROM run_cell JOIN chosen USING (run_no) WHERE by_cells {steady}
+            GROUP BY ALL
         ),
         named AS (SELECT endpoint, method, label FROM run_endpoint JOIN chosen USING (run_no))
         SELECT endpoint, coalesce(method, '') AS method, coalesce(label, 'endpoint ' || endpoint) AS label,
@@ -141,11 +165,13 @@ def run_endpoints(asked: RunEndpoints) -> Statement:
             (longest % {CENSORED}) / 1000 AS max_ms, coalesce(longest >= {CENSORED}, FALSE) AS max_above,
             (services[1] % {CENSORED}) / 1000 AS service_p50_ms,
             (services[2] % {CENSORED}) / 1000 AS service_p95_ms,
-            (services[3] % {CENSORED}) / 1000 AS service_p99_ms, bytes
-        FROM counted LEFT JOIN named USING (endpoint)
+            (services[3] % {CENSORED}) / 1000 AS service_p99_ms, bytes,
+            {TIER}, {", ".join((*CELLS, *SERVICE_CELLS))}
+        FROM counted LEFT JOIN named USING (endpoint), (SELECT by_cells FROM chosen)
         """,
         asked.values(),
-        order="part <> 'load', endpoint",
+        order="part <> 'load', endpoint, part",
+        finish=run_tiers.merged(OF_LOAD | OF_SERVICE),
     )
 
 
@@ -155,10 +181,15 @@ def steady_of(run_id: str) -> Statement:
         f"""
         WITH chosen AS ({CHOSEN}),
         asked_for AS ({requests_of("steady", f"ts, outcome, {RANKS}", LOAD)}),
-        counted AS (SELECT {COUNTS} FROM asked_for)
-        SELECT n, {PERCENTILES} FROM counted
+        counted AS (
+            SELECT {COUNTS} FROM asked_for HAVING NOT (SELECT by_cells FROM chosen)
+            UNION ALL BY NAME
+            SELECT {CELL_COUNTS} {BY_CELLS} AND {STEADY} HAVING (SELECT by_cells FROM chosen)
+        )
+        SELECT coalesce(n, 0) AS n, {PERCENTILES}, {", ".join(CELLS)} FROM counted
         """,
         {"run_id": run_id},
+        finish=run_tiers.merged(OF_LOAD),
     )
 
 
@@ -188,7 +219,10 @@ def beats_of(run_id: str) -> Statement:
 
 
 def run_failures(asked: OneRun) -> Statement:
-    """What failed in a load test, and why: per endpoint, outcome, status and text."""
+    """What failed in a load test, and why: per endpoint, outcome, status and text.
+
+    Where the single requests are deleted neither status nor text is known, and instants are to the second.
+    """
     return Statement(
         f"""
         WITH chosen AS ({CHOSEN}),
@@ -196,8 +230,13 @@ def run_failures(asked: OneRun) -> Statement:
             SELECT run_no, worker, endpoint, {PARTS} AS part, outcome, status, error, count(*) AS n,
                 min(ts) AS first_at, max(ts) AS last_at
             FROM load_request JOIN chosen USING (run_no)
-            WHERE {FAILED}
+            WHERE {FAILED} AND NOT by_cells
             GROUP BY ALL
+            UNION ALL BY NAME
+            SELECT run_no, endpoint, {PARTS.replace("load_request", "run_cell_outcome")} AS part, outcome,
+                sum(requests)::BIGINT AS n, min(began_at + to_seconds(second)) AS first_at,
+                max(began_at + to_seconds(second)) AS last_at
+            FROM run_cell_outcome JOIN chosen USING (run_no) WHERE by_cells GROUP BY ALL
         ),
         texts AS (
             SELECT worker, error, any_value(text) AS text

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 from pydantic import Field
 
+from warehouse.questions import run_tiers
 from warehouse.questions.asking import (
     IN_WINDOW,
     Asked,
@@ -21,6 +22,7 @@ from warehouse.questions.asking import (
     stored,
 )
 from warehouse.questions.run_parts import COUNTS, LOAD, PERCENTILES, RANKS, OneRun
+from warehouse.questions.run_tiers import CELL_COUNTS, CELLS
 from warehouse.run_model import ENDED
 from warehouse.runs import SILENT_S
 
@@ -53,22 +55,30 @@ SUMMARY = {
 }
 """What a run's summary tells. Percentiles are of corrected time, `steady_` ones over plateaus alone."""
 
+OVERALL = {"p50_ms": 50, "p95_ms": 95, "p99_ms": 99}
 FILTERS = ("target", "preset", "scenario", "verdict", "state")
 
 LIVE = """
     live AS (
         SELECT run_no, coalesce(started_at, requested_at) AS began_at, ended_at
         FROM chosen WHERE summary IS NULL
+    ),
+    in_cells AS (
+        SELECT run_no, run_tier.began_at FROM run_tier JOIN chosen USING (run_no)
+        WHERE summary IS NULL AND raw_deleted_at IS NOT NULL
     )
 """
-"""SQL for the runs whose numbers are not in a summary yet."""
+"""SQL for the runs whose numbers are not in a summary yet, and those of them that only cells are left of."""
 
 NUMBERS = f"""
     counted AS (
         SELECT run_no, {COUNTS}, max(ts) AS newest_at
         FROM (SELECT run_no, ts, outcome, {RANKS} FROM load_request
-            WHERE {LOAD} AND run_no IN (SELECT run_no FROM live))
+            WHERE {LOAD} AND run_no IN (SELECT run_no FROM live ANTI JOIN in_cells USING (run_no)))
         GROUP BY run_no
+        UNION ALL BY NAME
+        SELECT run_no, {CELL_COUNTS}, max(began_at + to_seconds(second + 1)) AS newest_at
+        FROM run_cell JOIN in_cells USING (run_no) WHERE {LOAD} GROUP BY run_no
     ),
     beats AS (
         SELECT load_beat.*, max(worker) OVER (PARTITION BY run_no) > 0 AS is_shared,
@@ -103,12 +113,12 @@ NUMBERS = f"""
             requests / nullif(epoch_ms(
                 coalesce(ended_at, greatest(counted.newest_at, beaten.newest_at)) - began_at
             ) / 1000, 0) AS rps,
-            {PERCENTILES}, users_max, generator_cpu_max, dropped
+            {PERCENTILES}, users_max, generator_cpu_max, dropped, {", ".join(CELLS)}
         FROM live LEFT JOIN counted USING (run_no) LEFT JOIN beaten USING (run_no)
             LEFT JOIN at_once USING (run_no)
     )
 """
-"""SQL for the numbers of the runs in `live`, from what is stored so far."""
+"""SQL for the numbers of the runs in `live`, from what is stored so far; of those `in_cells` from cells."""
 
 
 class Runs(Asked):
@@ -166,7 +176,7 @@ def _runs(where: str, values: dict[str, Any], more: str = "") -> Statement:
         """,
         values,
         order="run_no DESC",
-        finish=_with_summaries,
+        finish=run_tiers.merged(OVERALL, _with_summaries),
     )
 
 
@@ -189,10 +199,15 @@ def numbers_of(run_id: str) -> Statement:
             SELECT run_no, coalesce(started_at, requested_at) AS began_at, ended_at
             FROM run WHERE run_id = $run_id
         ),
+        in_cells AS (
+            SELECT run_no, run_tier.began_at FROM run_tier JOIN run USING (run_no)
+            WHERE run_id = $run_id AND raw_deleted_at IS NOT NULL
+        ),
         {NUMBERS}
         SELECT * EXCLUDE (run_no) FROM numbers
         """,
         {"run_id": run_id},
+        finish=run_tiers.merged(OVERALL),
     )
 
 

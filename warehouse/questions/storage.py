@@ -100,6 +100,12 @@ def storage(_: Nothing) -> Statement:
             UNION ALL
             SELECT 'load_error', count(*), NULL, NULL FROM load_error
             UNION ALL
+            SELECT 'run_tier', count(*), min(began_at), max(began_at) FROM run_tier
+            UNION ALL
+            SELECT 'run_cell', count(*), NULL, NULL FROM run_cell
+            UNION ALL
+            SELECT 'run_cell_outcome', count(*), NULL, NULL FROM run_cell_outcome
+            UNION ALL
             SELECT 'load_agent', count(*), min(seen_at), max(seen_at) FROM load_agent
             UNION ALL
             SELECT 'audit', count(*), min(ts), max(ts) FROM audit
