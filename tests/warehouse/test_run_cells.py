@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from tests.warehouse.loading import OUTCOMES, TARGETS, rows, us
 from warehouse import run_tiers, runs
-from warehouse.backup import Snapshot, tables_of
 from warehouse.errors import InvalidInputError
 from warehouse.model import now
 from warehouse.plan import make_plan
@@ -21,7 +20,7 @@ from warehouse.rebuild import rebuild
 from warehouse.retention import expire
 from warehouse.rollups import Alone
 from warehouse.run_model import RunRequest
-from warehouse.run_rows import ROW, Piece, read_requests, store_requests
+from warehouse.run_rows import Piece, read_requests, store_requests
 from warehouse.settings import Settings, parse
 from warehouse.store import Store
 
@@ -134,13 +133,17 @@ def test_cells_answer_as_the_requests_did(
         ("run_endpoints", {"phase": "steady"}),
     ]
     before = [ask(name, run_id=run_id, **more) for name, more in questions]
-    curve = [row for row in ask("load_curve", scenario=world.plan.scenario).to_pylist() if row["run_id"] == run_id]
+    curve = [
+        row for row in ask("load_curve", scenario=world.plan.scenario).to_pylist() if row["run_id"] == run_id
+    ]
     failed = ask("run_failures", run_id=run_id).to_pylist()
     assert world.keep_up() == 1
     world.delete()
     for (name, more), was in zip(questions, before, strict=True):
         assert_alike(was, ask(name, run_id=run_id, **more))
-    own = [row for row in ask("load_curve", scenario=world.plan.scenario).to_pylist() if row["run_id"] == run_id]
+    own = [
+        row for row in ask("load_curve", scenario=world.plan.scenario).to_pylist() if row["run_id"] == run_id
+    ]
     assert [row["users"] for row in own] == [row["users"] for row in curve]
     if own:
         kept = [name for name in own[0] if not name.startswith("knee")]
@@ -159,13 +162,9 @@ def counted(failures: list[dict[str, Any]]) -> dict[tuple[str, str, str], int]:
 
 
 def test_the_steady_phase_is_counted_to_the_microsecond(world: World, ask: Ask) -> None:
-    (first, *_) = world.connection.execute(
-        "SELECT 1"
-    ).fetchall()
     began = now() - timedelta(minutes=5)
     run_id = world.run(rows(began, [5.0] * 36000, every_ms=0.5), began)
     edges = world.connection.execute("SELECT from_s, to_s FROM run_plateau ORDER BY from_s").fetchall()
-    assert first
     assert any(edge % 1 for pair in edges for edge in pair), "or this test shows nothing"
     before = ask("run_endpoints", run_id=run_id, phase="steady")
     world.keep_up()
@@ -263,7 +262,9 @@ def test_two_runs_are_compared_from_cells_without_intervals(world: World, ask: A
     expire(world.connection, now().replace(tzinfo=None) + timedelta(days=RAW_DAYS + 1), RAW_DAYS)
     assert world.count("load_request") == 3600, "those of the baseline"
     told = ask("run_compare", a=a, b=b).to_pylist()
-    assert [(row["label"], row["measure"]) for row in told] == [(row["label"], row["measure"]) for row in exact]
+    assert [(row["label"], row["measure"]) for row in told] == [
+        (row["label"], row["measure"]) for row in exact
+    ]
     for was, row in zip(exact, told, strict=True):
         assert (row["tier"], row["enough"], row["low"], row["high"]) == ("1s", False, None, None)
         assert row["why"].startswith(f"single requests of {a} were deleted on ")
@@ -271,7 +272,10 @@ def test_two_runs_are_compared_from_cells_without_intervals(world: World, ask: A
             assert row[side] == (None if was[side] is None else pytest.approx(was[side], rel=0.0101))
             assert row[f"n_{side}"] == was[f"n_{side}"]
     after = ask("run_compare_curves", a=a, b=b, width_s=2)
-    assert set(zip(after["run"].to_pylist(), after["tier"].to_pylist(), strict=True)) == {("a", "1s"), ("b", "raw")}
+    assert set(zip(after["run"].to_pylist(), after["tier"].to_pylist(), strict=True)) == {
+        ("a", "1s"),
+        ("b", "raw"),
+    }
     for was, row in zip(curves.to_pylist(), after.to_pylist(), strict=True):
         assert row["requests"] == was["requests"]
         assert row["p95_ms"] == pytest.approx(was["p95_ms"], rel=0.0101)
@@ -283,7 +287,9 @@ def test_where_nothing_was_kept_it_is_said(world: World, ask: Ask) -> None:
     world.keep_up()
     world.delete()
     world.connection.execute("DELETE FROM run_tier")
-    with pytest.raises(InvalidInputError, match=r"single requests of run .* were deleted on .*, and no counts"):
+    with pytest.raises(
+        InvalidInputError, match=r"single requests of run .* were deleted on .*, and no counts"
+    ):
         ask("run_compare", a=a, b=b)
     (found,) = ask("run_saturation", run_id=a).to_pylist()
     assert found["resource"] == "unknown"
@@ -310,18 +316,10 @@ def test_a_long_run_is_drawn_from_cells_while_its_requests_are_there(
     run_id = world.run(some_requests(np.random.default_rng(8), began, 500, waits=True), began)
     before = ask("run_seconds", run_id=run_id)
     assert set(before["tier"].to_pylist()) == {"raw"}
-    world.connection.execute("UPDATE run_tier SET requests = 0")
     world.keep_up()
-    monkeypatch.setattr("warehouse.questions.run_tiers.LONG", "run_tier.requests >= 500 AND " + run_tiers.FRESH)
+    monkeypatch.setattr(
+        "warehouse.questions.run_tiers.LONG", "run_tier.requests >= 500 AND " + run_tiers.FRESH
+    )
     assert_alike(before, ask("run_seconds", run_id=run_id))
     world.send(run_id, rows(began, [1.0]))
     assert set(ask("run_seconds", run_id=run_id)["tier"].to_pylist()) == {"raw"}, "its cells lack a request"
-
-
-def test_a_backup_holds_the_cells_of_runs(world: World) -> None:
-    began = now() - timedelta(minutes=5)
-    world.run(some_requests(np.random.default_rng(9), began, 50, waits=True), began)
-    world.keep_up()
-    assert {"run_tier", "run_cell", "run_cell_outcome"} <= set(tables_of(world.connection))
-    assert Snapshot
-    assert ROW.itemsize == 32
