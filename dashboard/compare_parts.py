@@ -28,6 +28,7 @@ MEASURES = {
 CARDS = ("p50", "p95", "p99", "errors", "throughput")
 HIGHER_IS_BETTER = ("throughput",)
 NOT_ENOUGH = "not enough samples"
+NO_INTERVAL = "no interval"
 NUMBER_WIDTH = 86
 
 
@@ -53,11 +54,16 @@ def cards(rows: pl.DataFrame) -> None:
                 delta=difference_text(row) if row["enough"] and row["difference"] else None,
                 delta_color=better if sure else "off",  # type: ignore[arg-type]
                 delta_description=f"from {value_text(row, 'a')}"
-                + ("" if row["enough"] else f", {NOT_ENOUGH}"),
+                + ("" if row["enough"] else f", {doubt(row)}"),
                 border=True,
                 height="stretch",
                 help=fmt.plain(said(row)),
             )
+
+
+def doubt(row: Row) -> str:
+    """Why there is no interval, in few words."""
+    return NOT_ENOUGH if row["tier"] == "raw" else NO_INTERVAL
 
 
 def said(row: Row) -> str:
@@ -79,6 +85,8 @@ def clear(row: Row) -> bool:
 
 def direction(row: Row) -> str:
     """`better`, `worse`, or that nothing can be said."""
+    if row["tier"] != "raw":
+        return NO_INTERVAL
     if not row["enough"]:
         return str(row["why"]).partition(":")[0] or NOT_ENOUGH
     if not clear(row):
@@ -122,7 +130,7 @@ def difference_text(row: Row) -> str:
 def interval_text(row: Row) -> str:
     """The 95 % interval; an end without bound is open."""
     if not row["enough"] or (row["low"] is None and row["high"] is None):
-        return NOT_ENOUGH if not row["enough"] else fmt.NOTHING
+        return doubt(row) if not row["enough"] else fmt.NOTHING
     low = "-∞" if row["low"] is None else _signed(row["low"], row["unit"])
     return f"{low} to {_signed(row['high'], row['unit'])}"
 

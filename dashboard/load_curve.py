@@ -47,10 +47,11 @@ def _targets(scene: Scene, rows: pl.DataFrame, scenario: str) -> None:
                 with st.container():
                     st.markdown(title)
                     run_resources.draw(_option(scene, own, column, unit), f"curve {column} {target}", title)
+    near = " Percentiles of old runs are within 1 %." if "1s" in rows["tier"] else ""
     panels.note(
         f"Each point is a plateau of a run of {fmt.plain(scenario)}: its planned users held for 5 s and "
         "more, the "
-        "first 2 s left out. ▲ generator-bound: it tells of the generator, and is left out of the knee."
+        "first 2 s left out. ▲ generator-bound: it tells of the generator, and is left out of the knee.{near}"
     )
 
 

@@ -189,7 +189,8 @@ def _charts(
 def _note(title: str, row: Row, seconds: pl.DataFrame, step: int) -> str:
     if title.startswith("Latency"):
         usual = seconds.filter(pl.col("n") > 0)["n"].median()
-        told = f"Each point: the nearest rank over {step} s"
+        near = "within 1 % of the nearest rank" if "1s" in seconds["tier"] else "the nearest rank"
+        told = f"Each point: {near} over {step} s"
         if isinstance(usual, float):
             told += f", usually n = {fmt.count(usual)}"
             if usual < fmt.MIN_N[99]:

@@ -64,6 +64,20 @@ GENERATOR_BOUND = Mark(
 BASELINE = Mark("baseline", "violet", ":material/keep:", "Kept for ever, with every request.")
 
 
+def deleted(row: Row) -> str:
+    """What is left of a run whose single requests are deleted; empty while they are there."""
+    at = row["raw_deleted_at"]
+    if at is None:
+        return ""
+    if not row["has_seconds"]:
+        return f"Single requests were deleted on {at:%Y-%m-%d}, and nothing second by second was kept."
+    return (
+        f"Single requests were deleted on {at:%Y-%m-%d}. What is shown was counted second by second before: "
+        "counts are exact, percentiles within 1 %; texts of failures, the list of requests and intervals are "
+        "gone."
+    )
+
+
 def is_active(row: Row) -> bool:
     """Whether the run may still change by itself."""
     return row["state"] in ACTIVE

@@ -133,7 +133,8 @@ def write(client: Client, run_id: str, out: Path) -> int:
         raise InvalidInputError(f"run {run_id} has not ended: it is {row['state']}", field="run")
     if row["raw_deleted_at"] is not None:
         hint = "Pin a run as a baseline to keep its requests for ever."
-        raise InvalidInputError(f"the requests of run {run_id} are no longer kept", field="run", hint=hint)
+        told = f"single requests of run {run_id} were deleted on {row['raw_deleted_at']:%Y-%m-%d}"
+        raise InvalidInputError(told, field="run", hint=hint)
     draft = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         with zipfile.ZipFile(draft, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:

@@ -7,10 +7,11 @@ import pyarrow as pa
 
 from tests.warehouse.loading import TARGETS, rows
 from tests.warehouse.records import attempt, sample
-from warehouse import rollups, runs
+from warehouse import rollups, run_tiers, runs
 from warehouse.model import Batch, Event, Gap, GapReason, JobState, Receipt, now
 from warehouse.plan import make_plan
 from warehouse.retention import expire
+from warehouse.rollups import Alone
 from warehouse.run_model import RunRequest
 from warehouse.run_rows import Piece, read_requests, store_requests
 from warehouse.settings import Settings, parse
@@ -84,6 +85,8 @@ def test_the_requests_of_old_runs_go_unless_they_are_baselines(store: Store, set
         store_requests(connection, Piece(f"{run_id}:r:0", run_id, 0), table)
         ended = {"ended_at": at - timedelta(days=days), "state": "finished", "note": name}
         runs.change(connection, run_id, ended | {"is_baseline": name == "pinned"})
+    assert expire(connection, at, DAYS)["load_request"] == 0, "no cells hold them yet"
+    assert run_tiers.keep_up(Alone(connection), at) == 3
     assert expire(connection, at, DAYS)["load_request"] == 100
     kept = "SELECT note, count(*) FROM run JOIN load_request USING (run_no) GROUP BY note ORDER BY note"
     assert connection.execute(kept).fetchall() == [("pinned", 100), ("young", 100)]

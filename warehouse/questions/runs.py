@@ -171,7 +171,7 @@ def _runs(where: str, values: dict[str, Any], more: str = "") -> Statement:
             coalesce(
                 state IN ('starting', 'running', 'stopping')
                 AND coalesce(heartbeat_at, claimed_at) < now()::TIMESTAMP - INTERVAL {SILENT_S} SECOND, FALSE
-            ) AS is_silent, numbers.* EXCLUDE (run_no)
+            ) AS is_silent, run_no IN (SELECT run_no FROM run_tier) AS has_seconds, numbers.* EXCLUDE (run_no)
         FROM chosen LEFT JOIN numbers USING (run_no)
         """,
         values,
