@@ -51,7 +51,8 @@ def _targets(scene: Scene, rows: pl.DataFrame, scenario: str) -> None:
     panels.note(
         f"Each point is a plateau of a run of {fmt.plain(scenario)}: its planned users held for 5 s and "
         "more, the "
-        "first 2 s left out. ▲ generator-bound: it tells of the generator, and is left out of the knee." + near
+        "first 2 s left out. ▲ generator-bound: it tells of the generator, and is left out of the knee."
+        + near
     )
 
 
