@@ -94,7 +94,7 @@ def _heading(scene: Scene, side: str, row: dict[str, Any] | None, run_id: str) -
         st.markdown(f"**{side}**: {fmt.plain(words.name_of(row))}, {began}", width="content")
         run_marks.of_run(row)
         run_marks.link(row, "Open", f"open_{side}")
-    if row is not None and (told := words.deleted(row)):
+    if told := words.deleted(row):
         st.caption(f":material/auto_delete: {told}")
 
 

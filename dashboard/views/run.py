@@ -89,8 +89,8 @@ def _head(scene: Scene, row: dict[str, Any]) -> None:
     st.caption(" · ".join([*told, fmt.plain(row["run_id"])]))
     if row["note"]:
         st.markdown(f":material/edit_note: {fmt.plain(row['note'])}")
-    if told := words.deleted(row):
-        st.caption(f":material/auto_delete: {told}")
+    if gone := words.deleted(row):
+        st.caption(f":material/auto_delete: {gone}")
     for flag, mark in (("is_generator_bound", words.GENERATOR_BOUND), ("is_partial", words.PARTIAL)):
         if row[flag]:
             st.warning(mark.help, title=mark.text.capitalize(), icon=mark.icon)
