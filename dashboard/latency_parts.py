@@ -16,6 +16,7 @@ LATENCY_PAGE = "dashboard/views/latency.py"
 SPARK_BUCKETS = 40
 VERSUS = "vs previous"
 TARGET_WIDTH, ENDPOINT_WIDTH, NUMBER_WIDTH, ERRORS_WIDTH = 90, 230, 72, 90
+OBJECTIVE_WIDTH = 190
 """Pixels of the table's columns: together they fit a screen 1440 wide."""
 
 
@@ -119,10 +120,13 @@ def endpoint_table(summary: pl.DataFrame, trends: pl.DataFrame | None, key: str)
             "p50": [_told(row, 50) for row in listed],
             "p99": [_told(row, 99) for row in listed],
             "errors": [f"{fmt.ratio(row['error_ratio'])} ({fmt.count(row['errors'])})" for row in listed],
+            "objective": [_objective(row) for row in listed],
             "n": [_counted(row) for row in listed],
         }
     )
     dropped = ["target"] if summary["target"].n_unique() == 1 else []
+    if not (limited := summary["objective_ms"].is_not_null().any()):
+        dropped.append("objective")
     st.dataframe(
         shown.drop(dropped),
         key=key,
@@ -140,6 +144,8 @@ def endpoint_table(summary: pl.DataFrame, trends: pl.DataFrame | None, key: str)
         told.append(
             "Skipped: due and not made, so no other number counts them; an outage looks smaller by them."
         )
+    if limited:
+        told.append(_objective_note(listed))
     if told:
         st.caption(" ".join(told))
 
@@ -156,6 +162,13 @@ def _columns(top: float, key: str, shown: pl.DataFrame) -> Any:
         "p50": kinds.TextColumn("p50", alignment="right", width=NUMBER_WIDTH),
         "p99": kinds.TextColumn("p99", alignment="right", width=NUMBER_WIDTH),
         "errors": kinds.TextColumn("Errors", alignment="right", width=ERRORS_WIDTH),
+        "objective": kinds.TextColumn(
+            "Within objective",
+            alignment="right",
+            width=OBJECTIVE_WIDTH,
+            help="Share of attempts answered rightly within the endpoint's `objective_ms`, of those and the "
+            "slower ones and timeouts.",
+        ),
         "n": kinds.TextColumn(
             "n", alignment="right", width=n_width, help="Attempts the percentiles stand on."
         ),
@@ -168,6 +181,32 @@ def _columns(top: float, key: str, shown: pl.DataFrame) -> Any:
             args=(key, shown),
         ),
     }
+
+
+def _objective(row: Row) -> str:
+    """The share within the limit, and how many were above it; nothing where there is no limit."""
+    if row["objective_ms"] is None:
+        return ""
+    limit = fmt.duration_ms(row["objective_ms"])
+    if row["within_ratio"] is None:
+        return f"no data for {limit}"
+    part = "" if row["objective_from"] is None else "†"
+    return f"{fmt.ratio(row['within_ratio'])}{part} in {limit} ({fmt.count(row['n_above'])} above)"
+
+
+def _objective_note(listed: list[dict[str, Any]]) -> str:
+    """What is to be borne in mind of the objectives shown."""
+    told = "Within objective: of attempts answered rightly or too late; other failures are errors."
+    unknown = sum(row["n_unknown"] or 0 for row in listed)
+    if unknown:
+        told += f" {fmt.plural(unknown, 'timeout')} gave up before the limit: whether within it is unknown."
+    starts = [row["objective_from"] for row in listed if row["objective_from"] is not None]
+    if starts:
+        told += (
+            f" † counted with the present limit only since {min(starts):%Y-%m-%d %H:%M} UTC: not the whole "
+            "window."
+        )
+    return told
 
 
 def _open(key: str, shown: pl.DataFrame) -> None:

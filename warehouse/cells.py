@@ -21,6 +21,7 @@ from warehouse.histogram import (
     summarise,
     tally,
 )
+from warehouse.objectives import ABOVE, COUNTED, COUNTS, LIMITS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -54,11 +55,15 @@ _OF_WANTED = "(series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) 
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells of one width, in order of time and series, and how often each outcome but ok was met in them."""
+    """Cells of one width, in order of time and series, how often each outcome but ok was met in them.
+
+    `above` counts attempts against the limit of their endpoint, where it has one.
+    """
 
     width_s: int
     rows: pa.Table
     outcomes: pa.Table
+    above: pa.Table
 
 
 @dataclass(frozen=True)
@@ -92,11 +97,20 @@ def attempt_cells(connection: DuckDBPyConnection, span: Span, width_s: int, *, p
         """,
         params=values,
     ).to_arrow_table()
+    above = connection.sql(
+        f"""
+        SELECT {width_s}::INTEGER AS width_s, make_timestamp_ms({cell} * $width_ms) AS ts, series_id,
+            limit_us, {COUNTED}
+        FROM attempt JOIN ({LIMITS}) USING (series_id) WHERE ts >= $start AND ts < $end AND {where}
+        GROUP BY {cell}, series_id, limit_us ORDER BY 2, 3
+        """,
+        params=values,
+    ).to_arrow_table()
     if packed:
         cells = cells.append_column("histogram", _histograms(connection, cells, cell, rows, values))
     else:
         cells = cells.append_column("histogram", pa.nulls(cells.num_rows, pa.binary()))
-    return Cells(width_s, cells.drop_columns(["cell"]), outcomes)
+    return Cells(width_s, cells.drop_columns(["cell"]), outcomes, above)
 
 
 def _cells_sql(cell: str, rows: str, width_s: int) -> str:
@@ -173,17 +187,24 @@ def day_cells(connection: DuckDBPyConnection, span: Span) -> Cells:
         DAY,
         f"SELECT * FROM attempt_cell_1h {within}",
         f"SELECT * FROM attempt_cell_outcome {within} AND width_s = {HOUR}",
+        f"SELECT * FROM {ABOVE} {within} AND width_s = {HOUR}",
         values,
     )
 
 
 def combined(
-    connection: DuckDBPyConnection, width_s: int, cells_sql: str, outcomes_sql: str, values: dict[str, Any]
+    connection: DuckDBPyConnection,
+    width_s: int,
+    cells_sql: str,
+    outcomes_sql: str,
+    above_sql: str,
+    values: dict[str, Any],
 ) -> Cells:
     """Cells of a width from narrower ones, or from several of the same width and series.
 
     What stems from a single one is as it was. Percentiles of the others are those of the merged
-    histograms; where one of those is missing they are not known.
+    histograms; where one of those is missing they are not known. Counts against a limit are there only where
+    all parts were counted with the same one.
     """
     cell = f"epoch_ms(ts) // {width_s * 1000}"
     start = f"make_timestamp_ms({cell} * {width_s * 1000})"
@@ -220,7 +241,22 @@ def combined(
         """,
         params=values,
     ).to_arrow_table()
-    return Cells(width_s, _settled(cells), outcomes)
+    above = connection.sql(
+        f"""
+        WITH parts AS (SELECT {cell} AS cell, series_id, count(*) AS n FROM ({cells_sql}) GROUP BY ALL),
+        told AS (
+            SELECT {cell} AS cell, series_id, any_value(limit_us) AS limit_us,
+                count(DISTINCT limit_us) AS limits, count(*) AS n,
+                {", ".join(f"sum({name})::UINTEGER AS {name}" for name in COUNTS)}
+            FROM ({above_sql}) GROUP BY 1, 2
+        )
+        SELECT {width_s}::INTEGER AS width_s, make_timestamp_ms(cell * {width_s * 1000}) AS ts, series_id,
+            limit_us, n_within, n_above, n_unknown
+        FROM told JOIN parts USING (cell, series_id, n) WHERE limits = 1 ORDER BY 2, 3
+        """,
+        params=values,
+    ).to_arrow_table()
+    return Cells(width_s, _settled(cells), outcomes, above)
 
 
 def _settled(cells: pa.Table) -> pa.Table:

@@ -31,6 +31,7 @@ APPENDED = (
     *("attempt", "sample", "gap", "event", "query_stat", "query_latency", "lock_wait", "database_state"),
     *("load_request", "load_beat", "load_error", "batch", "audit"),
     *("attempt_cell_5m", "attempt_cell_1h", "attempt_cell_1d", "attempt_cell_outcome"),
+    "attempt_cell_above",
     *("sample_cell_1h", "sample_cell_1d", "run_cell", "run_cell_outcome"),
 )
 """Tables that only grow while nothing is rolled up or deleted: most of them is copied beforehand.

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from warehouse import tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span, attempt_cells, combined, day_cells
+from warehouse.objectives import ABOVE
 from warehouse.tiers import ATTEMPT, floor, following, of_unix
 from warehouse.transaction import transaction
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+OUTCOMES = "attempt_cell_outcome"
 
 DAYS = f"{ATTEMPT}_1d"
 """The tier of the cells of days."""
@@ -34,6 +37,7 @@ def fold(connection: DuckDBPyConnection, day: int) -> int:
             late = attempt_cells(connection, span, width_s, packed=True)
             connection.register("late_cells", late.rows)
             connection.register("late_outcomes", late.outcomes)
+            connection.register("late_above", late.above)
             of_wanted = (
                 "WHERE ts >= $start AND ts < $end "
                 "AND (series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)"
@@ -44,6 +48,8 @@ def fold(connection: DuckDBPyConnection, day: int) -> int:
                 f"SELECT * FROM {TABLES[width_s]} {of_wanted} UNION ALL BY NAME SELECT * FROM late_cells",
                 f"SELECT * FROM attempt_cell_outcome {of_wanted} AND width_s = {width_s} "
                 "UNION ALL BY NAME SELECT * FROM late_outcomes",
+                f"SELECT * FROM {ABOVE} {of_wanted} AND width_s = {width_s} "
+                "UNION ALL BY NAME SELECT * FROM late_above",
                 {"start": span.start, "end": span.end},
             )
             replace(connection, cells, span)
@@ -65,7 +71,8 @@ def fold(connection: DuckDBPyConnection, day: int) -> int:
 
 def insert(connection: DuckDBPyConnection, cells: Cells) -> None:
     """Put cells in place, in a transaction of the caller's."""
-    for table, rows in ((TABLES[cells.width_s], cells.rows), ("attempt_cell_outcome", cells.outcomes)):
+    tables = {TABLES[cells.width_s]: cells.rows, OUTCOMES: cells.outcomes, ABOVE: cells.above}
+    for table, rows in tables.items():
         if rows.num_rows:
             connection.register("fresh", rows)
             connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM fresh")
@@ -75,8 +82,8 @@ def insert(connection: DuckDBPyConnection, cells: Cells) -> None:
 def replace(connection: DuckDBPyConnection, cells: Cells, span: Span) -> None:
     """Put cells in the place of those of the span's hours."""
     connection.register("wanted", span.wanted)
-    for table in (TABLES[cells.width_s], "attempt_cell_outcome"):
-        which = f"AND width_s = {cells.width_s}" if table == "attempt_cell_outcome" else ""
+    for table in (TABLES[cells.width_s], OUTCOMES, ABOVE):
+        which = "" if table == TABLES[cells.width_s] else f"AND width_s = {cells.width_s}"
         connection.execute(
             f"DELETE FROM {table} WHERE ts >= ? AND ts < ? {which} "
             "AND (series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)",
@@ -90,8 +97,8 @@ def replace_day(connection: DuckDBPyConnection, span: Span) -> None:
     day = Span(floor(span.start, DAY), following(floor(span.start, DAY), DAY), span.wanted)
     cells = day_cells(connection, day)
     connection.register("wanted", span.wanted)
-    for table in (TABLES[DAY], "attempt_cell_outcome"):
-        which = f"AND width_s = {DAY}" if table == "attempt_cell_outcome" else ""
+    for table in (TABLES[DAY], OUTCOMES, ABOVE):
+        which = "" if table == TABLES[DAY] else f"AND width_s = {DAY}"
         connection.execute(
             f"DELETE FROM {table} WHERE ts = ? {which} AND series_id IN (SELECT series_id FROM wanted)",
             [day.start],

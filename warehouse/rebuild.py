@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from warehouse import run_tiers, tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span
+from warehouse.objectives import ABOVE
 from warehouse.placing import DAYS, replace, replace_day
 from warehouse.rollups import Hands, fine_and_hours, renew
 from warehouse.tiers import ATTEMPT, floor, following
@@ -81,16 +82,28 @@ def _rebuild_day(hands: Hands, span: Span, at: datetime) -> Step:
 
 def _differences(connection: DuckDBPyConnection, cells: Cells, span: Span, dirty: pa.Table) -> list[str]:
     """Which stored cells of the span are not the fresh ones, in words; those noted meanwhile are none."""
-    connection.register("fresh", cells.rows)
     connection.register("dirty_hours", dirty)
-    names = [name for name in cells.rows.column_names if name != "histogram"]
+    return [
+        *_differing(connection, TABLES[cells.width_s], cells.rows, cells.width_s, span),
+        *_differing(connection, ABOVE, cells.above, cells.width_s, span),
+    ]
+
+
+def _differing(
+    connection: DuckDBPyConnection, table: str, fresh: pa.Table, width_s: int, span: Span
+) -> list[str]:
+    """Which rows of one table of cells of a width are not the fresh ones, in words."""
+    connection.register("fresh", fresh)
+    names = [name for name in fresh.column_names if name != "histogram"]
     columns = ", ".join(f"{name}::VARCHAR AS {name}" for name in names)
-    histogram = "" if cells.width_s == FIVE_MINUTES else ", md5(histogram) AS histogram"
-    end = floor(span.end, cells.width_s)
+    packed = "histogram" in fresh.column_names and width_s != FIVE_MINUTES
+    histogram = ", md5(histogram) AS histogram" if packed else ""
+    which = f"AND width_s = {width_s}" if table == ABOVE else ""
+    end = floor(span.end, width_s)
     rows = connection.execute(
         f"""
         WITH stored AS (
-            SELECT {columns}{histogram} FROM {TABLES[cells.width_s]} WHERE ts >= $start AND ts < $end
+            SELECT {columns}{histogram} FROM {table} WHERE ts >= $start AND ts < $end {which}
         ),
         made AS (SELECT {columns}{histogram} FROM fresh),
         differing AS (
@@ -105,7 +118,7 @@ def _differences(connection: DuckDBPyConnection, cells: Cells, span: Span, dirty
         {"start": span.start, "end": end},
     ).fetchall()
     names_of = dict(connection.execute("SELECT series_id, target || ' ' || object FROM series").fetchall())
-    return [f"{TABLES[cells.width_s]} {ts:%Y-%m-%d %H:%M} {names_of.get(series)}" for ts, series in rows]
+    return [f"{table} {ts:%Y-%m-%d %H:%M} {names_of.get(series)}" for ts, series in rows]
 
 
 def _hours_of(connection: DuckDBPyConnection, fresh: list[Cells], span: Span) -> pa.Table:

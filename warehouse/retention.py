@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from warehouse import run_tiers, tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES
+from warehouse.objectives import ABOVE
+from warehouse.placing import OUTCOMES
 from warehouse.tiers import ATTEMPT, FINE_DAYS, floor
 from warehouse.transaction import transaction
 
@@ -115,7 +117,8 @@ def _expire_cells(
     deleted = {}
     for width_s, days in ((FIVE_MINUTES, min(fine_cell_days, cell_days)), (HOUR, cell_days)):
         limit = floor(at - timedelta(days=days), DAY)
-        connection.execute("DELETE FROM attempt_cell_outcome WHERE ts < ? AND width_s = ?", [limit, width_s])
+        for table in (OUTCOMES, ABOVE):
+            connection.execute(f"DELETE FROM {table} WHERE ts < ? AND width_s = ?", [limit, width_s])
         deleted[TABLES[width_s]] = _expire_table(connection, TABLES[width_s], "ts", limit)
     connection.execute(
         "UPDATE attempt_cell_5m SET histogram = NULL WHERE ts < ? AND histogram IS NOT NULL",

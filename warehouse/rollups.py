@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from warehouse import tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span, attempt_cells, day_cells
 from warehouse.model import MAX_FUTURE
-from warehouse.placing import DAYS, fold, insert, replace, replace_day
+from warehouse.objectives import ABOVE
+from warehouse.placing import DAYS, OUTCOMES, fold, insert, replace, replace_day
 from warehouse.tiers import ATTEMPT, FINE_DAYS, floor, following, of_unix
 from warehouse.transaction import transaction
 
@@ -110,7 +111,7 @@ def _begin(connection: DuckDBPyConnection, at: datetime) -> datetime | None:
 
 def _unseal(connection: DuckDBPyConnection, since: datetime) -> None:
     """Forget the cells that a clock far ahead sealed: their hours are yet to come."""
-    for table in (*TABLES.values(), "attempt_cell_outcome"):
+    for table in (*TABLES.values(), OUTCOMES, ABOVE):
         connection.execute(f"DELETE FROM {table} WHERE ts >= ?", [since])
     connection.execute("DELETE FROM dirty WHERE tier = ? AND hour >= ?", [ATTEMPT, since])
     tiers.move(connection, ATTEMPT, sealing_until=since, sealed_until=since)

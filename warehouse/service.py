@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse import audit, export, footprint, restore, retention, tokens
+from warehouse import audit, export, footprint, objectives, restore, retention, tokens
 from warehouse.clock import Clock
 from warehouse.compact import DRAFT, Compaction, Step
 from warehouse.errors import BusyError, StorageError
@@ -69,6 +69,7 @@ class Warehouse:
         self.agents = Agents()
         self.refusals = Refusals(self._audit_refusal)
         self.judge = Judge(self.store, self.writer)
+        self._take_objectives()
         self.upkeep = Upkeep(self.store, self.writer)
         self.freezer = Freezer(self.store, self.writer)
         self.clock = Clock(settings.data_dir / "warehouse.clock")
@@ -82,6 +83,13 @@ class Warehouse:
         self._schedule.every(UPKEEP_EVERY_S, self.upkeep.keep_up)
         self._preload = threading.Timer(PRELOAD_AFTER_S, export.preload)
         self._preload.daemon = True
+
+    def _take_objectives(self) -> None:
+        """Count attempts against the limits that are configured now."""
+        try:
+            self.writer.submit(lambda held: objectives.configure(held, self.settings)).result()
+        except StorageError as error:
+            log.warning("attempts are counted against the limits of before: %s", error)
 
     def start(self) -> None:
         """Begin the work the warehouse does by itself."""

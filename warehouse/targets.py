@@ -22,6 +22,9 @@ from warehouse.fields import (
 from warehouse.loads import LoadSettings
 from warehouse.model import Name
 
+Objective = Annotated[float, Field(gt=0, le=3_600_000)]
+"""A limit that answers should keep, in ms."""
+
 
 class EndpointSettings(Section):
     """One request that is probed, and what a right answer looks like."""
@@ -37,6 +40,7 @@ class EndpointSettings(Section):
     expect_json: dict[str, Any] | None = None
     interval_s: Seconds | None = None
     deadline_s: Annotated[float, Field(gt=0, le=300)] | None = None
+    objective_ms: Objective | None = None
     max_bytes: Annotated[int, Field(ge=1, le=100_000_000)] = 1_000_000
     connection: Literal["fresh", "keep"] = "fresh"
 
@@ -59,6 +63,7 @@ class TargetSettings(Section):
     url: Url
     interval_s: Seconds = 10.0
     deadline_s: Annotated[float, Field(gt=0, le=300)] = 3.0
+    objective_ms: Objective | None = None
     headers: Headers = Field(default_factory=dict)
     verify_tls: bool = True
     ca_file: ConfigPath | None = None

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from warehouse.cells import DAY, RANK, UNKNOWN
 from warehouse.histogram import SQL_BUCKET
-from warehouse.questions import joining, rows, sources, stages
+from warehouse.questions import joining, rows, sources, stages, within
 from warehouse.questions.asking import Piece, Staged, Tables, Trend, stored
 from warehouse.questions.joining import Reading
 from warehouse.questions.stages import Endpoints, EndpointTrend
@@ -55,7 +55,8 @@ def latency_summary(asked: EndpointSummary) -> Staged:
     """Percentiles, errors and the last outcome of the whole window, per endpoint or pooled.
 
     `skipped` counts the probes that were due and did not happen: what they would have met is not in the
-    other numbers.
+    other numbers. Attempts are counted against the limit of their endpoint, where it has one and endpoints
+    are not pooled: see `within`.
     """
     by = "0" if asked.merged else "series_id"
     skipped = Piece(
@@ -111,6 +112,8 @@ def _then(asked: Chosen, tables: Tables, reading: Reading) -> Sequence[Piece]:
         attempts = sources.union(read.binned, f"{by}, {_OF_ATTEMPT}", series)
         counts.append(f"SELECT bucket, series_id, {_COUNTED} FROM ({attempts}) GROUP BY 1, 2")
         pieces.append(Piece("bins", f"SELECT bucket, series_id, {_BINS} FROM ({attempts}) GROUP BY ALL"))
+    if isinstance(asked, EndpointSummary) and not asked.merged:
+        pieces.append(within.piece(read, series))
     if counts:
         union = "\nUNION ALL ".join(counts)
         pieces.append(Piece("counts", f"SELECT bucket, series_id, {_SUMS} FROM ({union}) GROUP BY 1, 2"))
@@ -184,12 +187,14 @@ def _join_summary(asked: EndpointSummary, tables: Tables, reading: Reading) -> p
     )
     numbers = found["series_id"].astype(np.int64).tolist()
     outcome, status = found["last_outcome"].tolist(), found["last_status"]
+    measures_n = measures["n"].to_pylist()
     columns = {
         **names,
         **{name: measures.pop(name) for name in ("attempts", "n", "timeouts", "errors")},
         "skipped": pa.array([skipped.get(number, 0) for number in numbers], pa.int64()),
         **measures,
         "error_ratio": pa.array(rows.ratio(found)),
+        **within.columns(tables, numbers, measures_n),
         "last_at": pa.array(found["last_at"].astype("datetime64[ms]")),
         "last_outcome": pa.array(outcome, pa.string()),
         "last_status": pa.array(status.astype(np.float64), mask=rows.is_none(status)).cast(pa.uint16()),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from warehouse.cells import DAY, HOUR, TABLES
+from warehouse.objectives import ABOVE
 from warehouse.questions.joining import RAW, TAGS, Holdings, Interval, Reading, hours_within
 
 Pairs = Sequence[tuple[int, int]]
@@ -29,7 +30,10 @@ class Source:
     unit_s: int = HOUR
 
     def sql(self, columns: str, series: str, of: str = "") -> str:
-        """Select the columns, of the cells or of their outcomes; `series` is a condition on `series_id`."""
+        """Select the columns of the cells, of their outcomes or of their counts against limits (`above`).
+
+        `series` is a condition on `series_id`.
+        """
         conditions = [f"ts >= {literal(self.start)} AND ts < {literal(self.end)}", series]
         if self.only is not None:
             conditions.append(f"(series_id, epoch_ms(ts) // {self.unit_s * 1000}) IN ({_pairs(self.only)})")
@@ -38,6 +42,9 @@ class Source:
         table = "attempt" if self.width_s == RAW else TABLES[self.width_s]
         if of == "outcome":
             table = "attempt_cell_outcome"
+            conditions.append(f"width_s = {self.width_s}")
+        elif of == "above":
+            table = ABOVE
             conditions.append(f"width_s = {self.width_s}")
         return f"SELECT {columns} FROM {table} WHERE {' AND '.join(conditions)}"
 

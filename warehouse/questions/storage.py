@@ -118,6 +118,10 @@ def storage(_: Nothing) -> Statement:
             UNION ALL
             SELECT 'attempt_cell_outcome', count(*), min(ts), max(ts) FROM attempt_cell_outcome
             UNION ALL
+            SELECT 'attempt_cell_above', count(*), min(ts), max(ts) FROM attempt_cell_above
+            UNION ALL
+            SELECT 'objective', count(*), NULL, NULL FROM objective
+            UNION ALL
             SELECT 'sample_cell_1h', count(*), min(ts), max(ts) FROM sample_cell_1h
             UNION ALL
             SELECT 'sample_cell_1d', count(*), min(ts), max(ts) FROM sample_cell_1d
