@@ -154,6 +154,7 @@ def test_an_endpoints_limit_comes_before_its_targets(settings: Settings) -> None
 
 
 def test_a_limit_that_is_none_is_refused_by_its_key(tmp_path: Path) -> None:
-    text = '[[target]]\nname = "a"\nurl = "http://127.0.0.1:9"\nobjective_ms = 0\n[[target.endpoint]]\npath = "/"\n'
+    text = '[[target]]\nname = "a"\nurl = "http://127.0.0.1:9"\nobjective_ms = 0\n'
+    text += '[[target.endpoint]]\npath = "/"\n'
     with pytest.raises(ConfigurationError, match=r"target\[1\]\.objective_ms"):
         parse(text, tmp_path / "perfhouse.toml", {})
