@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -191,7 +192,8 @@ def _objective(row: Row) -> str:
     if row["within_ratio"] is None:
         return f"no data for {limit}"
     part = "" if row["objective_from"] is None else "†"
-    return f"{fmt.ratio(row['within_ratio'])}{part} in {limit} ({fmt.count(row['n_above'])} above)"
+    share = math.floor(row["within_ratio"] * 10_000) / 100  # one miss in many is not 100 %
+    return f"{share:.2f} %{part} in {limit} ({fmt.count(row['n_above'])} above)"
 
 
 def _objective_note(listed: list[dict[str, Any]]) -> str:
