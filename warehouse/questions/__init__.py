@@ -7,6 +7,7 @@ from warehouse.questions import (
     collectors,
     databases,
     distribution,
+    endpoint_states,
     hosts,
     latency,
     load_curve,
@@ -27,7 +28,7 @@ QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
     for question in (
         percentiles.percentile_trend,
         percentiles.latency_summary,
-        latency.endpoint_states,
+        endpoint_states.endpoint_states,
         distribution.errors_by_class,
         distribution.phase_breakdown,
         distribution.latency_heatmap,

@@ -89,19 +89,19 @@ def _split(
     dirty = sorted(pair for pair in held.dirty if pair[1] in within)
     if not dirty:
         return [Source(width_s, *interval)], [], []
-    attempts = [Source(RAW, *reach, only=dirty) for reach in _reaches(interval, {hour for _, hour in dirty})]
+    attempts = [Source(RAW, *reach, only=dirty) for reach in reaches(interval, {hour for _, hour in dirty})]
     if width_s != DAY:
         return [Source(width_s, *interval, but=dirty)], [], attempts
     days = sorted({(series, hour // 24) for series, hour in dirty})
     clean = [Source(DAY, *interval, but=[(series, day * 24) for series, day in days])]
     hours = [
         Source(HOUR, *reach, only=days, but=dirty, unit_s=DAY)
-        for reach in _reaches(interval, {day * 24 + hour for _, day in days for hour in range(24)})
+        for reach in reaches(interval, {day * 24 + hour for _, day in days for hour in range(24)})
     ]
     return clean, hours, attempts
 
 
-def _reaches(interval: Interval, hours: Iterable[int]) -> list[Interval]:
+def reaches(interval: Interval, hours: Iterable[int]) -> list[Interval]:
     """The parts of an interval that lie in the hours, those that touch as one."""
     found: list[Interval] = []
     for hour in sorted(hours):
