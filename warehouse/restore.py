@@ -209,32 +209,38 @@ def held_rows(connection: DuckDBPyConnection) -> int:
 
 
 def place(settings: Settings, at: datetime, *, keep: bool) -> Path | None:
-    """Make the restored file the warehouse's file, in one step that a crash cannot halve.
-
-    Both are closed. With `keep` the file it replaces stays, under a name with the time, which is returned.
-    That name is a second link to it first, so that at every instant one whole file or the other is in
-    place. A write-ahead log that nothing could fold in goes with the file it belongs to. Raises StorageError.
-    """
+    """Make the restored file the warehouse's file, see `put_in_place`; where the one before it is kept."""
     present = settings.database_file
-    wal = store.wal_of(present)
     kept = None
+    if present.exists() and keep:
+        time = f"{at:%Y%m%dT%H%M%S}.{at.microsecond // 1000:03}Z"
+        kept = present.with_name(f"{present.stem}-replaced-{time}{present.suffix}")
+    put_in_place(ready_file(settings), present, kept)
+    return kept
+
+
+def put_in_place(ready: Path, present: Path, kept: Path | None) -> None:
+    """Make `ready` the warehouse's file `present`, in one step that a crash cannot halve. Both are closed.
+
+    With `kept` the file it replaces stays under that name. It is a second link to it first, so that at every
+    instant one whole file or the other is in place. A write-ahead log that nothing could fold in goes with
+    the file it belongs to. Raises StorageError.
+    """
+    wal = store.wal_of(present)
     try:
         _forget_unfinished(present)
-        if present.exists() and keep:
-            time = f"{at:%Y%m%dT%H%M%S}.{at.microsecond // 1000:03}Z"
-            kept = present.with_name(f"{present.stem}-replaced-{time}{present.suffix}")
+        if kept is not None:
             os.link(present, kept)
             if wal.exists():
                 os.link(wal, store.wal_of(kept))
         wal.unlink(missing_ok=True)
         if store.acks_of(present).exists():
             os.truncate(store.acks_of(present), 0)
-        ready_file(settings).replace(present)
+        ready.replace(present)
         sync(present.parent)
     except OSError as error:
         _forget_unfinished(present)
         raise StorageError(f"{present}: {error.strerror}", "Look at free space and permissions.") from error
-    return kept
 
 
 def take_back(settings: Settings, kept: Path | None) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse import audit, export, footprint, objectives, restore, retention, tokens
+from warehouse import audit, compact, export, footprint, objectives, retention, tokens
 from warehouse.clock import Clock
-from warehouse.compact import DRAFT, Compaction, Step
+from warehouse.compact import Compaction, Step
 from warehouse.errors import BusyError, StorageError
 from warehouse.exchange import exchange
 from warehouse.exports import Exports
@@ -57,7 +57,8 @@ class Warehouse:
         self.settings = settings
         self.started_at = now()
         self.store = Store(settings)
-        restore.discard(settings.data_dir / DRAFT)
+        if self.store.writable:
+            compact.clear_away(settings)
         _ensure_local_tokens(settings)
         self.keyring = Keyring(settings.token_dir)
         self.keeper = Keeper(self.store)
@@ -163,7 +164,11 @@ class Warehouse:
         """Give freed room back; nothing is deleted or sealed meanwhile. See `Compaction.steps`."""
         with self._rewriting, self.upkeep.hold():
             yield from Compaction(
-                self.store, self.keeper, lambda work: self.writer.apart(work).result()
+                self.store,
+                self.keeper,
+                lambda work: self.writer.apart(
+                    work, "the compacted file takes the place of its file"
+                ).result(),
             ).steps()
         self.measure()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from warehouse import VERSION
-from warehouse.compact import SPAN_DAYS
+from warehouse.copying import SPAN_DAYS
 from warehouse.model import now
 from warehouse.simulation import changes as drawn_changes
 from warehouse.simulation import queries, runs
