@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any
 
+from cli.opened import Step, steps
 from cli.progress import Progress
 from warehouse.client import Client
 from warehouse.compact import Compaction
 from warehouse.errors import StorageError
 from warehouse.keeper import Keeper
-from warehouse.offline import holding
 from warehouse.settings import Settings
 from warehouse.store import Store
 
 
 def compact(settings: Settings) -> str:
     """Do it; returns what it gave, in words. Raises StorageError, RefusedError and the client's errors."""
-    if not settings.database_file.exists():
-        raise StorageError(
-            f"there is no warehouse in {settings.data_dir}",
-            "Name its configuration: perfhouse --config FILE compact",
-        )
     end = None
     with Progress(sys.stderr, None) as progress:
-        for step in _steps(settings):
+        for step in steps(settings, "compact", Client.compact, _give_back):
             if step["part"] == "copy":
                 progress.tell_share("rows", step["rows"], step["of"])
-            elif step["part"] == "error":
-                raise StorageError(step["message"], step["hint"])
             elif step["part"] == "end":
                 end = step
     if end is None:
@@ -41,17 +33,7 @@ def compact(settings: Settings) -> str:
     )
 
 
-def _steps(settings: Settings) -> Iterator[dict[str, Any]]:
-    with holding(settings) as alone:
-        pass
-    if not alone:
-        with Client.for_process(settings, "cli") as client:
-            yield from client.compact()
-        return
-    store = Store(settings)
-    try:
-        keeper = Keeper(store)
-        yield from Compaction(store, keeper, lambda work: work()).steps()
-        keeper.close()
-    finally:
-        store.close()
+def _give_back(store: Store) -> Iterator[Step]:
+    keeper = Keeper(store)
+    yield from Compaction(store, keeper, lambda work: work()).steps()
+    keeper.close()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any
 
+from cli.opened import Step, steps
 from cli.progress import Progress
 from warehouse.client import Client
 from warehouse.errors import StorageError
 from warehouse.model import now
-from warehouse.offline import holding
 from warehouse.rebuild import rebuild as compute
 from warehouse.rollups import Alone
 from warehouse.settings import Settings
@@ -19,21 +18,14 @@ from warehouse.store import Store
 
 def rebuild(settings: Settings) -> tuple[str, int]:
     """Do it; what was found in words, and how many cells differed. Raises StorageError and the client's."""
-    if not settings.database_file.exists():
-        raise StorageError(
-            f"there is no warehouse in {settings.data_dir}",
-            "Name its configuration: perfhouse --config FILE rebuild",
-        )
     end, cells = None, 0
     first: list[str] = []
     with Progress(sys.stderr, None) as progress:
-        for step in _steps(settings):
+        for step in steps(settings, "rebuild", Client.rebuild, _compute):
             if step["part"] in ("day", "run"):
                 cells += step["cells"]
                 progress.tell(cells, None)
                 first += step["first"]
-            elif step["part"] == "error":
-                raise StorageError(step["message"], step["hint"])
             else:
                 end = step
     if end is None:
@@ -46,17 +38,7 @@ def rebuild(settings: Settings) -> tuple[str, int]:
     ]
 
 
-def _steps(settings: Settings) -> Iterator[dict[str, Any]]:
-    with holding(settings) as alone:
-        pass
-    if not alone:
-        with Client.for_process(settings, "cli") as client:
-            yield from client.rebuild()
-        return
-    store = Store(settings)
-    try:
-        connection = store.cursor()
-        yield from compute(Alone(connection), now().replace(tzinfo=None))
-        connection.close()
-    finally:
-        store.close()
+def _compute(store: Store) -> Iterator[Step]:
+    connection = store.cursor()
+    yield from compute(Alone(connection), now().replace(tzinfo=None))
+    connection.close()

@@ -29,6 +29,8 @@ def look(settings: Settings) -> dict[str, Any]:
                 progress.tell_share("blocks", step["blocks_done"], step["blocks"])
             elif part == "table":
                 tables.append(step)
+            elif part == "error":
+                raise StorageError(step["message"], step["hint"])
             else:
                 end = step
     if end is None:

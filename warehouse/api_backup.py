@@ -1,6 +1,5 @@
 """The routes that stream the whole warehouse, and put a restored one in its place."""
 
-import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from typing import Annotated, Any
@@ -10,8 +9,9 @@ from pydantic import BaseModel
 
 from warehouse.backup import Snapshot
 from warehouse.declared import refusals
-from warehouse.errors import NotAllowedError, RefusedError
+from warehouse.errors import NotAllowedError
 from warehouse.exchange import held_rows
+from warehouse.place import Place
 from warehouse.service import Warehouse
 from warehouse.streamed import Streamed
 from warehouse.tokens import Token
@@ -46,13 +46,12 @@ def backup_routes(
 ) -> APIRouter:
     """`/backup`, one at a time and outside the places of questions and exports, and `/restore`."""
     router = APIRouter()
-    place = threading.BoundedSemaphore(1)
+    place = Place("a backup runs already")
 
     @router.get("/backup", response_class=Response, responses=ARCHIVE | refusals(400, 401, 403, 409, 503))
     def backup(_: Annotated[Token, Depends(may_read)]) -> Response:
         """Every row of every table as it is now, as an archive; no tokens."""
-        if not place.acquire(blocking=False):
-            raise RefusedError("a backup runs already", "Try again when it has ended.", status=409)
+        place.take()
         blocks = _archive(warehouse, place)
         rows, first = int(next(blocks)), next(blocks)
         return Streamed(
@@ -85,10 +84,10 @@ def backup_routes(
     return router
 
 
-def _archive(warehouse: Warehouse, place: threading.BoundedSemaphore) -> Generator[bytes]:
+def _archive(warehouse: Warehouse, place: Place) -> Generator[bytes]:
     """The number of rows, in digits, then the archive's bytes; the place is free again at its end."""
     with ExitStack() as ending:
-        ending.callback(place.release)
+        ending.callback(place.leave)
         snapshot = Snapshot(ending.enter_context(warehouse.store.lend()))
         yield str(snapshot.rows).encode()
         yield from snapshot.archive()
