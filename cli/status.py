@@ -181,7 +181,7 @@ def _problems(settings: Settings, report: Report) -> list[str]:
 
 def _storage_problems(warehouse: dict[str, Any] | None) -> list[str]:
     """That nothing is stored, since when, and why."""
-    if warehouse is None or warehouse["storage"]["state"] == "ok":
+    if warehouse is None or warehouse["storage"]["state"] in ("ok", "catching_up"):
         return []
     storage = warehouse["storage"]
     since = f"{storage['since_at']:%Y-%m-%d %H:%M:%S} UTC"
@@ -227,6 +227,10 @@ def _part_words(part: dict[str, Any]) -> str:
 def _warehouse_lines(report: Report) -> list[str]:
     health = report["warehouse"]
     text = [f"version    {health['version']}, up since {health['started_at']:%Y-%m-%d %H:%M:%S} UTC"]
+    storage = health["storage"]
+    if storage["state"] == "catching_up":
+        since = f"{storage['since_at']:%H:%M:%S} UTC"
+        text.append(f"storage    catching up: batches wait since {since}, {storage['reason']}")
     if health["rows"] is not None:
         text.append("rows       " + ", ".join(f"{rows:,} {name}" for name, rows in health["rows"].items()))
         if health["simulated"]:

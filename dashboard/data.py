@@ -171,7 +171,10 @@ def _health(url: str, _contact: Contact) -> dict[str, Any]:
 
 
 def storage() -> Mapping[str, Any] | None:
-    """Whether the warehouse stores: `state` (ok, paused, failing), `reason`, `since_at`; None when away."""
+    """Whether the warehouse stores: `state` (ok, catching_up, paused, failing), `reason` and `since_at`.
+
+    None when it is away.
+    """
     health = _known_health()
     return None if health is None else health["storage"]
 

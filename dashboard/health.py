@@ -28,11 +28,18 @@ def storage_banner(scene: Scene, storage: Mapping[str, Any] | None) -> None:
     """That nothing is stored, where so; gone by itself when it is over."""
     if storage is None or storage["state"] == "ok":
         return
-    st.error(
-        problems.of_storage(scene, storage),
-        title=STORAGE_TITLES[storage["state"]],
-        icon=":material/hard_drive:",
-    )
+    if storage["state"] == "catching_up":
+        st.info(
+            problems.of_catching_up(scene, storage),
+            title="Storing is catching up",
+            icon=":material/hourglass_top:",
+        )
+    else:
+        st.error(
+            problems.of_storage(scene, storage),
+            title=STORAGE_TITLES[storage["state"]],
+            icon=":material/hard_drive:",
+        )
     controls.tick()
 
 

@@ -74,6 +74,15 @@ def of_storage(scene: Scene, storage: Mapping[str, Any]) -> str:
     )
 
 
+def of_catching_up(scene: Scene, storage: Mapping[str, Any]) -> str:
+    """What measurements wait for, and since when."""
+    since = since_when(scene, storage["since_at"])
+    return (
+        f"Measurements wait{since}: {fmt.plain(storage['reason'])}. They are stored when that has ended; "
+        f"until then charts end there. Nothing is lost, and nothing is to be done."
+    )
+
+
 def reach(scene: Scene) -> Window:
     """The time in which the states of endpoints are looked for."""
     past = scene.past

@@ -48,7 +48,10 @@ class Refusal(BaseModel):
 
 
 class StorageHealth(BaseModel):
-    """Whether batches are stored (`state` ok, paused or failing), why not, and since when."""
+    """Whether batches are stored (`state` ok, paused or failing), why not, and since when.
+
+    `catching_up`: they wait for a second or longer, and are stored when what `reason` names has ended.
+    """
 
     state: StorageState
     reason: str

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from warehouse import VERSION
 from warehouse.declared import ClockHealth, Health, LossHealth, StorageHealth
-from warehouse.keeper import StorageState
+from warehouse.keeper import Condition, StorageState
 from warehouse.service import Warehouse
 
 
 def health(warehouse: Warehouse) -> Health:
     """The state of the process and of its storage."""
     file_bytes, wal_bytes = warehouse.store.sizes()
-    condition, space = warehouse.keeper.condition, warehouse.keeper.space
+    condition, space, held = warehouse.keeper.condition, warehouse.keeper.space, warehouse.writer.held
+    stores = condition.state is StorageState.OK
+    if stores and held is not None:
+        condition = Condition(StorageState.CATCHING_UP, held.reason, held.since_at)
     return Health(
-        status="ok" if condition.state is StorageState.OK else "degraded",
+        status="ok" if stores else "degraded",
         version=VERSION,
         schema_version=warehouse.store.schema_version,
         started_at=warehouse.started_at,

@@ -45,6 +45,7 @@ class StorageState(StrEnum):
     """Whether batches are stored."""
 
     OK = "ok"
+    CATCHING_UP = "catching_up"
     PAUSED = "paused"
     FAILING = "failing"
 

@@ -150,7 +150,9 @@ class Warehouse:
 
     def exchange(self, *, replace: bool) -> Path | None:
         """Make the restored file the warehouse's; where the file it replaces is kept. See `exchange`."""
-        return self.writer.apart(lambda: exchange(self.store, self.keeper, replace=replace)).result()
+        return self.writer.apart(
+            lambda: exchange(self.store, self.keeper, replace=replace), "a backup takes the place of its file"
+        ).result()
 
     def measure(self) -> None:
         """Look what each table takes on the disk."""

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
@@ -18,7 +20,7 @@ from warehouse.checks import Incoming
 from warehouse.errors import StorageError
 from warehouse.ingest import store_batch
 from warehouse.keeper import Keeper, ack_of, is_fault
-from warehouse.model import Event, Receipt
+from warehouse.model import Event, Receipt, now
 from warehouse.notes import batch_of
 from warehouse.salvage import storage_error
 
@@ -29,8 +31,13 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-Entry = tuple["Callable[[], object]", "Future[object]"]
-"""Work for the writer's thread, and where its result goes."""
+Entry = tuple["Callable[[], object]", "Future[object]", str]
+"""Work for the writer's thread, where its result goes, and why batches wait for it."""
+
+HELD_S = 1.0
+"""After how long it is told what batches wait for."""
+
+LONG_WORK = "a long piece of work on its rows"
 
 TEND_S = 0.5
 """How often the file is looked after, at the latest."""
@@ -45,6 +52,14 @@ class BusyError(StorageError):
     title = "The warehouse is busy"
 
 
+@dataclass(frozen=True)
+class Held:
+    """What batches wait for, and since when."""
+
+    reason: str
+    since_at: datetime
+
+
 class Writer:
     """Stores batches one after the other on a thread of its own, which also tends the file."""
 
@@ -52,6 +67,8 @@ class Writer:
         self._keeper = keeper
         self.changes = 0
         """How often anything was done that may change what load agents are told: all but batches."""
+        self._running: Held | None = None
+        self._running_since = 0.0
         self._waiting: queue.Queue[Entry | None] = queue.Queue(WAITING_BATCHES)
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
@@ -84,8 +101,11 @@ class Writer:
         """Run `work` on the writer's connection, after what waits already."""
         return self.apart(lambda: work(self._keeper.connection()))
 
-    def apart(self, work: Callable[[], T]) -> Future[T]:
-        """Run `work` on the writer's thread, after what waits already, also while nothing is stored."""
+    def apart(self, work: Callable[[], T], reason: str = LONG_WORK) -> Future[T]:
+        """Run `work` on the writer's thread, after what waits already, also while nothing is stored.
+
+        `reason` says what batches wait for meanwhile.
+        """
 
         def run() -> T:
             try:
@@ -93,12 +113,18 @@ class Writer:
             finally:
                 self.changes += 1
 
-        return self._put(run)
+        return self._put(run, reason)
 
-    def _put(self, work: Callable[[], T]) -> Future[T]:
+    @property
+    def held(self) -> Held | None:
+        """What batches wait for, where it has run for long; by itself None again when that has ended."""
+        running = self._running
+        return running if running and time.monotonic() - self._running_since >= HELD_S else None
+
+    def _put(self, work: Callable[[], T], reason: str = LONG_WORK) -> Future[T]:
         future: Future[T] = Future()
         try:
-            self._waiting.put_nowait((work, future))  # type: ignore[arg-type]
+            self._waiting.put_nowait((work, future, reason))  # type: ignore[arg-type]
         except queue.Full:
             raise BusyError("too many batches wait to be stored", "Send it again in a moment.") from None
         return future
@@ -122,9 +148,10 @@ class Writer:
         self._tend()
         self._keeper.close()
 
-    def _run(self, work: Callable[[], object], future: Future[object]) -> None:
+    def _run(self, work: Callable[[], object], future: Future[object], reason: str = LONG_WORK) -> None:
         if not future.set_running_or_notify_cancel():
             return
+        self._running_since, self._running = time.monotonic(), Held(reason, now())
         try:
             future.set_result(work())
         except duckdb.Error as error:
@@ -135,6 +162,8 @@ class Writer:
                 log.exception("not stored")
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for the future
             future.set_exception(error)
+        finally:
+            self._running = None
 
     def _store(self, connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:
         receipt = store_batch(connection, incoming)
