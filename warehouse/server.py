@@ -25,7 +25,7 @@ def run(settings: Settings) -> None:
     allocator.keep_few_arenas()
     logs.set_up()
     os.nice(max(0, NICENESS - os.nice(0)))
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # turns that are skipped: see `schedule`
     warehouse = Warehouse(settings)
     try:
         listener = _listen(settings)

@@ -48,6 +48,10 @@ class _Hands:
             yield connection
             connection.rollback()
 
+    def begin(self) -> None:
+        """What was read before stands for nothing that is written from now on."""
+        self._read_of = None
+
     def write(self, work: Callable[[DuckDBPyConnection], T]) -> T:
         """Run it after what waits already. Raises CalledBackError where another file is open meanwhile."""
         read_of, self._read_of = self._read_of, None
@@ -82,6 +86,7 @@ class Upkeep:
         with self._running:
             if self._ended.is_set():
                 return
+            self._hands.begin()
             try:
                 at = now().replace(tzinfo=None)
                 rollups.keep_up(self._hands, at)
@@ -100,6 +105,7 @@ class Upkeep:
     def rebuild(self) -> Iterator[Step]:
         """Compute all cells anew and tell the differences; nothing is sealed meanwhile. See `rebuild`."""
         with self._running:
+            self._hands.begin()
             yield from rebuild(self._hands, now().replace(tzinfo=None))
 
     def stop(self) -> None:

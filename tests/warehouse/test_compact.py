@@ -325,6 +325,16 @@ def test_a_kill_at_any_step_leaves_one_whole_file(settings: Settings, step: str)
     warehouse.close()
 
 
+def test_cells_are_sealed_right_after_it(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    fill_attempts(settings, 1_000)
+    warehouse = Warehouse(settings)
+    warehouse.upkeep.keep_up()
+    assert list(warehouse.compact())
+    warehouse.upkeep.keep_up()
+    warehouse.close()
+    assert "rollups wait" not in caplog.text
+
+
 class Busy:
     """A collector that sends and a reader that asks, until told to stop."""
 
