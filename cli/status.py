@@ -105,11 +105,16 @@ def _collectors(
 
 
 def _state(jobs: pl.DataFrame) -> str | None:
-    """`ok` when a job was heard of lately, `silent`, `gone` after a day of silence; None without jobs."""
+    """`ok` when a job was heard of lately; None without jobs.
+
+    `waiting` where it sends but nothing new of it is stored, else `silent`, `gone` after a day of silence.
+    """
     if not jobs.height:
         return None
-    if (jobs["state"] != "silent").any():
+    if (~jobs["state"].is_in(["silent", "waiting"])).any():
         return "ok"
+    if (jobs["state"] == "waiting").any():
+        return "waiting"
     return "gone" if jobs["newest_at"].is_null().all() else "silent"
 
 
@@ -162,6 +167,11 @@ def _problems(settings: Settings, report: Report) -> list[str]:
         f"collector {each['source']} is silent, its newest sample is {age(each['age_s'])} old"
         for each in report["collectors"]
         if each["state"] == "silent"
+    ]
+    problems += [
+        f"rows of collector {each['source']} wait in its spool, its newest sample is {age(each['age_s'])} old"
+        for each in report["collectors"]
+        if each["state"] == "waiting"
     ]
     for job in report["failing_jobs"]:
         since = f" since {job['since_at']:%Y-%m-%d %H:%M:%S} UTC" if job["since_at"] else ""

@@ -57,7 +57,7 @@ def badges(jobs: pl.DataFrame | None, states: pl.DataFrame | None) -> None:
     """How many collectors' jobs and endpoints are well."""
     with st.container(horizontal=True, key="badges"):
         if jobs is not None and len(jobs):
-            for state in ("failing", "silent", "late"):
+            for state in ("failing", "silent", "waiting", "late"):
                 amount = len(jobs.filter(pl.col("state") == state))
                 if amount:
                     panels.badge(f"{fmt.plural(amount, 'job')} {state}", state)

@@ -26,6 +26,7 @@ STATE_COLOUR: Mapping[str, Literal["green", "orange", "red", "gray"]] = {
     "failing": "red",
     "critical": "red",
     "silent": "red",
+    "waiting": "orange",
 }
 STATE_ICON = {
     "ok": ":material/check_circle:",
@@ -35,6 +36,7 @@ STATE_ICON = {
     "failing": ":material/error:",
     "critical": ":material/error:",
     "silent": ":material/volume_off:",
+    "waiting": ":material/hourglass_top:",
 }
 
 

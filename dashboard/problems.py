@@ -96,20 +96,35 @@ def load_window(scene: Scene) -> Window:
 
 
 def of_jobs(scene: Scene, jobs: pl.DataFrame | None, states: pl.DataFrame | None) -> list[str]:
-    """Jobs that are not well; all jobs of a collector that fell silent are one problem."""
+    """Jobs that are not well; all of a collector that fell silent, or whose rows wait, are one problem."""
     if jobs is None:
         return []
     order = {"silent": 0, "failing": 1, "late": 2}
     bad = sorted(jobs.filter(pl.col("state") != "ok").to_dicts(), key=lambda job: order.get(job["state"], 3))
     outcomes = {} if states is None else {_job_of(row): row["last_outcome"] for row in states.to_dicts()}
+    waiting = [job for job in bad if job["state"] == "waiting"]
+    bad = [job for job in bad if job["state"] != "waiting"]
+    texts = [_waiting(scene, source, waiting) for source in sorted({job["source"] for job in waiting})]
     silent = [job for job in bad if job["state"] == "silent"]
     if len(silent) > 2 and len({job["source"] for job in silent}) == 1:
         newest = max((job["newest_at"] for job in silent if job["newest_at"]), default=None)
         source, last = fmt.plain(silent[0]["source"]), fmt.age(newest, scene.now)
         text = f"Collector **{source}** is silent: its last word came {last}"
         others = [_job(scene, job, outcomes) for job in bad if job not in silent]
-        return [f"{text}. {JOB_ADVICE['silent']}", *others]
-    return [_job(scene, job, outcomes) for job in bad]
+        return [f"{text}. {JOB_ADVICE['silent']}", *others, *texts]
+    return [*(_job(scene, job, outcomes) for job in bad), *texts]
+
+
+def _waiting(scene: Scene, source: str, jobs: list[dict[str, Any]]) -> str:
+    """That a collector sends, but nothing new of it is stored."""
+    newest = max(
+        (job["newest_at"] for job in jobs if job["source"] == source and job["newest_at"]), default=None
+    )
+    last = fmt.age(newest, scene.now)
+    return (
+        f"Rows of collector **{fmt.plain(source)}** wait in its spool: it sends, and its newest stored word "
+        f"is from {last}. They are stored in their order, the oldest first, as soon as storing goes on."
+    )
 
 
 def _job(scene: Scene, job: Mapping[str, Any], outcomes: Mapping[str, str]) -> str:

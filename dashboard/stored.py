@@ -33,9 +33,9 @@ def jobs(scene: Scene, rows: pl.DataFrame) -> None:
         return
     several = rows["source"].n_unique() > 1
     listed = []
-    order = {"silent": 0, "failing": 1, "late": 2}
+    order = {"silent": 0, "failing": 1, "waiting": 2, "late": 3}
     for row in sorted(
-        rows.to_dicts(), key=lambda row: (order.get(row["state"], 3), row["source"], row["job"])
+        rows.to_dicts(), key=lambda row: (order.get(row["state"], 4), row["source"], row["job"])
     ):
         last = row["last_success_at"]
         source = {"Collector": row["source"]} if several else {}

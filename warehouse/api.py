@@ -106,6 +106,7 @@ def _ingest_route(warehouse: Warehouse) -> APIRouter:
         """Store a batch whole, once, or not at all; answered after the commit."""
         body = await read_body(request, most_bytes)
         incoming = await to_thread.run_sync(_unpack, request, body, token)
+        warehouse.store.heard[incoming.source] = now().replace(tzinfo=None)
         return await asyncio.wrap_future(warehouse.writer.ingest(incoming))
 
     return router

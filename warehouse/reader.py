@@ -130,6 +130,9 @@ class Reader:
         if statement.sizes:
             values["file_bytes"], values["wal_bytes"] = self._store.sizes()
             values |= self._store.foresight()
+        if statement.heard:
+            known = dict(self._store.heard)
+            values["heard"], values["heard_at"] = list(known), list(known.values())
         return values
 
     def _too_slow(self, what: str) -> DeadlineError:

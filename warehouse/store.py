@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -79,6 +80,8 @@ class Store:
         """Counts how often the file was closed: what was read before may be of another file."""
         self.footprint: Footprint | None = None
         """What the tables take, once it was measured."""
+        self.heard: dict[str, datetime] = {}
+        """When each source last sent a batch (UTC, naive), whether it could be stored or not."""
         self._lock = DataDirectoryLock(settings.data_dir)
         try:
             self._refuse_newer()

@@ -41,7 +41,9 @@ def send(process: WarehouseProcess, source: str, **rows: object) -> None:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
-    """A warehouse with three collectors: one well but for a job, one silent, one gone for long."""
+    """A warehouse with four collectors: one well but for a job, one silent, one gone for long, and one
+    that sends what it measured half an hour ago.
+    """
     at = now() - timedelta(seconds=5)
     long_ago = at - timedelta(minutes=30)
     with running_warehouse(tmp_path_factory.mktemp("status")) as process:
@@ -75,6 +77,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProces
         send(process, "silent", samples=tuple(health(long_ago, "silent", "daemon", interval_s=15)))
         events = (Event(at=at - timedelta(days=9), job="daemon", state=JobState.OK, text=""),)
         send(process, "gone", events=events)
+        process.stop()
+        process.start()
+        send(process, "waits", samples=tuple(health(long_ago, "waits", "daemon", interval_s=15)))
         yield process
 
 
@@ -95,13 +100,14 @@ def test_status_tells_what_the_warehouse_knows(served: WarehouseProcess) -> None
 
 
 def test_status_tells_each_collector(served: WarehouseProcess) -> None:
-    gone, here, silent = look(served.settings)["collectors"]
+    gone, here, silent, waits = look(served.settings)["collectors"]
     assert (here["source"], here["state"], here["jobs"], here["jobs_ok"]) == ("here", "ok", 5, 2)
     assert 5 <= here["age_s"] < 300
     assert (here["spool_batches"], here["spool_bytes"], here["spool_dropped_total"]) == (2, 512, 3)
     assert here["spool_refused_total"] is None
     assert (silent["state"], silent["spool_batches"]) == ("silent", None)
     assert 1800 <= silent["age_s"] < 2100
+    assert waits["state"] == "waiting"
     assert (gone["source"], gone["state"], gone["newest_at"], gone["age_s"]) == ("gone", "gone", None, None)
 
 
@@ -114,6 +120,7 @@ def test_each_trouble_is_a_problem_once(served: WarehouseProcess) -> None:
         "collect is not running",
         "agent is not running",
         "collector silent is silent",
+        "rows of collector waits wait in its spool",
         "probe b is failing",
         "probe c is late",
     ]

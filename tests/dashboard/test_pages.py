@@ -88,6 +88,23 @@ def test_collectors_page_tells_what_fails(world: World, open_page: Open) -> None
     assert "expected 200, got 503" in table["Says"].to_list()
 
 
+def test_a_collector_whose_rows_wait_in_its_spool_is_not_called_silent(
+    tmp_path: Path, open_page: Open
+) -> None:
+    with running_warehouse(tmp_path) as warehouse:
+        with warehouse.client("collect") as client:
+            worlds.behind(client)
+        app = open_page(warehouse, "collectors", range="1h")
+    assert not app.exception
+    assert set(app.dataframe[0].value["State"]) == {"waiting"}
+    assert app.error[0].proto.title == "1 problem"
+    said = app.error[0].value.replace("\\", "")
+    assert (
+        "Rows of collector **local** wait in its spool: it sends, and its newest stored word is from" in said
+    )
+    assert "2 jobs waiting" in texts(app)
+
+
 def test_a_window_that_ends_ahead_does_not_silence_what_is_well(tmp_path: Path, open_page: Open) -> None:
     with running_warehouse(tmp_path) as warehouse:
         with warehouse.client("collect") as client:

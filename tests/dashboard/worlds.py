@@ -202,6 +202,17 @@ def failing(client: Client) -> None:
     )
 
 
+def behind(client: Client) -> None:
+    """A collector that sends what it measured ten minutes ago."""
+    long_ago = now() - timedelta(minutes=10)
+    send(
+        client,
+        attempt(long_ago, endpoint="GET /", ms=5.0),
+        *_job(long_ago, "probe shop GET /", last_success_age_s=1.0),
+        *_job(long_ago, "daemon", last_success_age_s=1.0),
+    )
+
+
 def states(client: Client, present: datetime) -> None:
     """One endpoint that is down, one flaky, one removed, one well; a host with a CPU at its limit."""
     rows: list[Attempt | Sample | Gap | Event] = []

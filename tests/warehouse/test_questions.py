@@ -266,6 +266,30 @@ def test_jobs_are_ok_failing_late_or_silent(put: Put, ask: Ask) -> None:
     assert well["last_success_at"] == at - timedelta(seconds=2)
 
 
+def test_jobs_wait_where_their_collector_sends_and_nothing_new_is_stored(
+    put: Put, ask: Ask, store: Store
+) -> None:
+    at = now()
+    old = at - timedelta(minutes=10)
+    send(put, samples=(*health(old, "probe", interval_s=5, last_success_age_s=1),))
+
+    def states(end: datetime) -> set[str]:
+        return {row["state"] for row in ask("collector_jobs", start=old, end=end).to_pylist()}
+
+    assert states(at) == {"silent"}
+    store.heard["local"] = at.replace(tzinfo=None) - timedelta(seconds=5)
+    assert states(at) == {"waiting"}
+    assert states(at - timedelta(minutes=5)) == {"silent"}, "that it sends now says nothing of then"
+    store.heard = {"other": at.replace(tzinfo=None)}
+    assert states(at) == {"silent"}
+    store.heard["local"] = at.replace(tzinfo=None) - timedelta(minutes=3)
+    assert states(at) == {"silent"}
+    store.heard["local"] = at.replace(tzinfo=None)
+    send(put, samples=health(at - timedelta(seconds=1), "daemon", interval_s=5, last_success_age_s=1))
+    rows = {row["job"]: row["state"] for row in ask("collector_jobs", start=old, end=at).to_pylist()}
+    assert rows == {"probe": "silent", "daemon": "ok"}, "a job that is gone does not wait"
+
+
 def test_who_reports_rarely_is_silent_later(put: Put, ask: Ask) -> None:
     at = now()
     report = health(at - timedelta(minutes=20), "daemon", interval_s=600, last_success_age_s=1)

@@ -54,6 +54,8 @@ class Statement:
     """What SQL cannot say: a pure function from the rows it found to the answer, which is short."""
     sizes: bool = False
     """Whether to bind what SQL cannot know: $file_bytes, $wal_bytes, and all of `Store.foresight`."""
+    heard: bool = False
+    """Whether to bind which sources sent a batch, stored or not, and when: $heard and $heard_at."""
 
     @property
     def streamed(self) -> str:

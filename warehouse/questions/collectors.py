@@ -34,7 +34,8 @@ class CollectorHealth(Trend):
 def collector_jobs(asked: Window) -> Statement:
     """Every job with its state: failing (it said so), silent (no word for long), late, or ok.
 
-    Counts are of the window; the state is that at the window's end.
+    Waiting: no word of its collector was stored for long, but it sends: its rows wait in its spool. Counts
+    are of the window; the state is that at the window's end.
     """
     return Statement(
         f"""
@@ -67,10 +68,20 @@ def collector_jobs(asked: Window) -> Statement:
                 SELECT *, max(interval_s) FILTER (job = 'daemon') OVER (PARTITION BY source) AS report_s
                 FROM reported
             )
+        ),
+        sending AS (
+            SELECT source, bool_and(coalesce(is_silent, TRUE)) AS is_waiting
+            FROM heard FULL JOIN (SELECT DISTINCT source FROM told) USING (source)
+            WHERE source IN (
+                SELECT source
+                FROM (SELECT unnest($heard::VARCHAR[]) AS source, unnest($heard_at::TIMESTAMP[]) AS sent_at)
+                WHERE sent_at BETWEEN $end - INTERVAL {SILENT_S} SECOND AND $end + INTERVAL {SILENT_S} SECOND
+            )
+            GROUP BY source
         )
         SELECT source, job,
             CASE
-                WHEN coalesce(is_silent, TRUE) THEN 'silent'
+                WHEN coalesce(is_silent, TRUE) THEN CASE WHEN is_waiting THEN 'waiting' ELSE 'silent' END
                 WHEN told.state = 'failing' THEN 'failing'
                 WHEN coalesce(last_success_at, oldest_at)
                     < newest_at - to_seconds(({LATE_INTERVALS} * interval_s)::BIGINT + 1)
@@ -81,10 +92,11 @@ def collector_jobs(asked: Window) -> Statement:
             told.text, interval_s, newest_at, last_success_at,
             coalesce(runs, 0)::BIGINT AS runs, coalesce(errors, 0)::BIGINT AS errors,
             coalesce(missed, 0)::BIGINT AS missed, lag_max_ms, run_max_ms
-        FROM heard FULL JOIN told USING (source, job)
+        FROM heard FULL JOIN told USING (source, job) LEFT JOIN sending USING (source)
         """,
         asked.values(),
         order="state = 'ok', source, job",
+        heard=True,
     )
 
 
