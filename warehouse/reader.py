@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -77,7 +78,7 @@ class Reader:
         """How many rows the answer has. Raises DeadlineError."""
         if statement.finish is not None or isinstance(statement, Staged):
             return int(self.answer(statement).num_rows)
-        counted = Statement(_counted(statement), statement.values, sizes=statement.sizes, cold=statement.cold)
+        counted = replace(statement, sql=_counted(statement), order="", raw=False)
         return int(self.answer(counted)["rows"][0].as_py())
 
     def stream(self, statement: Statement, export: Export | None = None) -> Iterator[pa.RecordBatch]:
