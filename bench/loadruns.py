@@ -32,9 +32,9 @@ WAIT_S = 120.0
 COUNTS = """() => {
     window.counts = [];
     const look = () => {
-        for (const delta of document.querySelectorAll('[data-testid=stMetricDelta]')) {
-            const told = / of ([^ ]*)$/.exec(delta.innerText.trim());
-            const count = told ? Number(told[1].replace(/\\D/g, '')) : 0;
+        for (const card of document.querySelectorAll('[data-testid=stMetric]')) {
+            const told = /^[\\d,]+ of ([\\d,]+)$/m.exec(card.innerText);
+            const count = told ? Number(told[1].replace(/,/g, '')) : 0;
             if (count > (window.counts.at(-1) ?? [0])[0]) window.counts.push([count, Date.now() / 1000]);
         }
         requestAnimationFrame(look);

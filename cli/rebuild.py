@@ -22,7 +22,7 @@ def rebuild(settings: Settings) -> tuple[str, int]:
     first: list[str] = []
     with Progress(sys.stderr, None) as progress:
         for step in steps(settings, "rebuild", Client.rebuild, _compute):
-            if step["part"] in ("day", "run"):
+            if step["part"] != "end":
                 cells += step["cells"]
                 progress.tell(cells, None)
                 first += step["first"]
@@ -31,7 +31,7 @@ def rebuild(settings: Settings) -> tuple[str, int]:
     if end is None:
         raise StorageError("it ended before all was compared", "Try again; the warehouse's log says why.")
     if not end["differences"]:
-        return f"{end['cells']:,} cells, all as the attempts say", 0
+        return f"{end['cells']:,} cells, all as the single rows say", 0
     named = "\n".join(f"  {each}" for each in first[:10])
     return f"{end['differences']:,} of {end['cells']:,} cells differed and were replaced:\n{named}", end[
         "differences"

@@ -13,7 +13,7 @@ from warehouse.errors import InvalidInputError
 from warehouse.judge import Judge
 from warehouse.keeper import Keeper
 from warehouse.model import now
-from warehouse.rollups import build
+from warehouse.rollups import Alone, build
 from warehouse.settings import CONFIG_NAME, load
 from warehouse.simulation.build import History, Wanted
 from warehouse.simulation.scene import ENDPOINTS
@@ -126,6 +126,7 @@ def _fill(folder: Path, asked: Wanted, *, port: int, dashboard: int) -> str:
                 now().replace(tzinfo=None),
                 lambda day: progress.tell_share("days rolled up", (day - start).days, days),
             )
+            sample_tiers.keep_up(Alone(cursor), now().replace(tzinfo=None))
             cursor.execute("CHECKPOINT")
             cursor.close()
         _judge(store)

@@ -18,6 +18,9 @@ OUTCOMES = "attempt_cell_outcome"
 DAYS = f"{ATTEMPT}_1d"
 """The tier of the cells of days."""
 
+_OF_HOURS = "(series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)"
+_OF_SERIES = "series_id IN (SELECT series_id FROM wanted)"
+
 
 def fold(connection: DuckDBPyConnection, day: int) -> int:
     """Add late rows of hours whose raw rows are deleted to their cells, and delete them; hours of series.
@@ -32,33 +35,18 @@ def fold(connection: DuckDBPyConnection, day: int) -> int:
     found = tiers.dirty(connection, ATTEMPT, min(tier.raw_from, following(start, DAY)))
     wanted = found.of_day(day)
     span = Span(start, min(tier.raw_from, following(start, DAY)), wanted)
+    kept_from = tiers.read(connection, tiers.CELLS).raw_from
+    has_hours = kept_from is None or start >= kept_from
     with transaction(connection):
-        for width_s in (FIVE_MINUTES, HOUR) if tiers.has_fine_cells(connection, start) else (HOUR,):
-            late = attempt_cells(connection, span, width_s, packed=True)
-            connection.register("late_cells", late.rows)
-            connection.register("late_outcomes", late.outcomes)
-            connection.register("late_above", late.above)
-            of_wanted = (
-                "WHERE ts >= $start AND ts < $end "
-                "AND (series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)"
-            )
-            cells = combined(
-                connection,
-                width_s,
-                f"SELECT * FROM {TABLES[width_s]} {of_wanted} UNION ALL BY NAME SELECT * FROM late_cells",
-                f"SELECT * FROM attempt_cell_outcome {of_wanted} AND width_s = {width_s} "
-                "UNION ALL BY NAME SELECT * FROM late_outcomes",
-                f"SELECT * FROM {ABOVE} {of_wanted} AND width_s = {width_s} "
-                "UNION ALL BY NAME SELECT * FROM late_above",
-                {"start": span.start, "end": span.end},
-            )
-            replace(connection, cells, span)
+        if has_hours:
+            for width_s in (FIVE_MINUTES, HOUR) if tiers.has_fine_cells(connection, start) else (HOUR,):
+                replace(connection, _with_late(connection, span, width_s, _OF_HOURS), span)
         if start < (tiers.read(connection, DAYS).sealed_until or start):
-            replace_day(connection, span)
-        folded = (
-            "ts >= ? AND ts < ? "
-            "AND (series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)"
-        )
+            if has_hours:
+                replace_day(connection, span)
+            else:
+                _put_day(connection, _with_late(connection, span, DAY, _OF_SERIES), span)
+        folded = f"ts >= ? AND ts < ? AND {_OF_HOURS}"
         connection.execute(
             f"INSERT INTO attempt_late SELECT * FROM attempt WHERE {folded} "
             "AND ts::DATE IN (SELECT day FROM cold_day)",
@@ -67,6 +55,23 @@ def fold(connection: DuckDBPyConnection, day: int) -> int:
         connection.execute(f"DELETE FROM attempt WHERE {folded}", [span.start, span.end])
         tiers.forget(connection, ATTEMPT, found, wanted)
     return int(wanted.num_rows)
+
+
+def _with_late(connection: DuckDBPyConnection, span: Span, width_s: int, where: str) -> Cells:
+    """The cells of a span of so many that `where` says, and the span's attempts with them."""
+    late = attempt_cells(connection, span, min(width_s, HOUR), packed=True)
+    connection.register("late_cells", late.rows)
+    connection.register("late_outcomes", late.outcomes)
+    connection.register("late_above", late.above)
+    with_late = "SELECT * FROM {} WHERE ts >= $start AND ts < $end AND " + where + " {} UNION ALL BY NAME FROM {}"
+    return combined(
+        connection,
+        width_s,
+        with_late.format(TABLES[width_s], "", "late_cells"),
+        with_late.format(OUTCOMES, f"AND width_s = {width_s}", "late_outcomes"),
+        with_late.format(ABOVE, f"AND width_s = {width_s}", "late_above"),
+        {"start": span.start, "end": span.end},
+    )
 
 
 def insert(connection: DuckDBPyConnection, cells: Cells) -> None:
@@ -85,8 +90,7 @@ def replace(connection: DuckDBPyConnection, cells: Cells, span: Span) -> None:
     for table in (TABLES[cells.width_s], OUTCOMES, ABOVE):
         which = "" if table == TABLES[cells.width_s] else f"AND width_s = {cells.width_s}"
         connection.execute(
-            f"DELETE FROM {table} WHERE ts >= ? AND ts < ? {which} "
-            "AND (series_id, epoch_ms(ts) // 3600000) IN (SELECT (series_id, hour) FROM wanted)",
+            f"DELETE FROM {table} WHERE ts >= ? AND ts < ? {which} AND {_OF_HOURS}",
             [span.start, span.end],
         )
     insert(connection, cells)
@@ -95,12 +99,16 @@ def replace(connection: DuckDBPyConnection, cells: Cells, span: Span) -> None:
 def replace_day(connection: DuckDBPyConnection, span: Span) -> None:
     """Compute the cells of a day again for the series of its dirty hours, from cells of hours."""
     day = Span(floor(span.start, DAY), following(floor(span.start, DAY), DAY), span.wanted)
-    cells = day_cells(connection, day)
+    _put_day(connection, day_cells(connection, day), span)
+
+
+def _put_day(connection: DuckDBPyConnection, cells: Cells, span: Span) -> None:
+    """Put the cells of a day in the place of those of the span's series."""
     connection.register("wanted", span.wanted)
     for table in (TABLES[DAY], OUTCOMES, ABOVE):
         which = "" if table == TABLES[DAY] else f"AND width_s = {DAY}"
         connection.execute(
-            f"DELETE FROM {table} WHERE ts = ? {which} AND series_id IN (SELECT series_id FROM wanted)",
-            [day.start],
+            f"DELETE FROM {table} WHERE ts = ? {which} AND {_OF_SERIES}",
+            [floor(span.start, DAY)],
         )
     insert(connection, cells)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from warehouse import run_tiers, tiers
-from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span
+from warehouse import run_tiers, sample_tiers, tiers
+from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span, day_cells
 from warehouse.objectives import ABOVE
-from warehouse.placing import DAYS, replace, replace_day
+from warehouse.placing import DAYS, OUTCOMES, insert, replace
 from warehouse.rollups import Hands, fine_and_hours, renew
 from warehouse.tiers import ATTEMPT, floor, following
 from warehouse.transaction import transaction
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Step = dict[str, Any]
-"""`day` or `run` with how many cells were compared and which differ, or `end` with the sums."""
+"""`day`, `samples` (of a day) or `run` with how many cells were compared and which differ, or `end` with the sums."""
 
 MOST_TOLD = 5
 """Differences that are told of each day."""
 
 
 def rebuild(hands: Hands, at: datetime) -> Iterator[Step]:
-    """Go through all sealed days whose attempts are kept, and all runs whose requests are.
+    """Go through all sealed days whose attempts or samples are kept, and all runs whose requests are.
 
     Nothing else may change cells meanwhile.
     What is dirty is renewed first, so that every difference is a fault. Raises StorageError.
@@ -45,15 +45,18 @@ def rebuild(hands: Hands, at: datetime) -> Iterator[Step]:
             compared, different = compared + step["cells"], different + step["differences"]
             yield step
             start = end
+    for day, cells, told in sample_tiers.proved(hands):
+        compared, different = compared + cells, different + len(told)
+        yield _step("samples", {"day": f"{day:%Y-%m-%d}"}, cells, told)
     run_tiers.keep_up(hands, at)
     for run_id, cells, told in run_tiers.proved(hands):
         compared, different = compared + cells, different + len(told)
-        first = told[:MOST_TOLD]
-        yield {"part": "run", "run": run_id, "cells": cells, "differences": len(told), "first": first}
+        yield _step("run", {"run": run_id}, cells, told)
     yield {"part": "end", "cells": compared, "differences": different}
 
 
 def _rebuild_day(hands: Hands, span: Span, at: datetime) -> Step:
+    """Compare the cells of 5 minutes and hours with the attempts, then the day's with those of hours."""
     with hands.reading() as connection:
         fresh = fine_and_hours(connection, span, at)
         noted = tiers.dirty(connection, ATTEMPT, span.end, span.start)
@@ -62,22 +65,38 @@ def _rebuild_day(hands: Hands, span: Span, at: datetime) -> Step:
     if told:
 
         def put(writing: DuckDBPyConnection) -> None:
-            whole = Span(span.start, span.end, wanted)
             with transaction(writing):
                 for cells in fresh:
-                    replace(writing, cells, whole)
-                days = tiers.read(writing, DAYS).sealed_until
-                if days is not None and span.start < days:
-                    replace_day(writing, whole)
+                    replace(writing, cells, Span(span.start, span.end, wanted))
 
         hands.write(put)
-    return {
-        "part": "day",
-        "day": f"{span.start:%Y-%m-%d}",
-        "cells": sum(cells.rows.num_rows for cells in fresh),
-        "differences": len(told),
-        "first": told[:MOST_TOLD],
-    }
+    day = Span(floor(span.start, DAY), following(floor(span.start, DAY), DAY))
+    with hands.reading() as connection:
+        sealed = tiers.read(connection, DAYS).sealed_until
+        if sealed is None or day.start >= sealed:
+            return _day_step(span, fresh, told)
+        whole = day_cells(connection, day)
+        noted = tiers.dirty(connection, ATTEMPT, day.end, day.start)
+        differing = _differences(connection, whole, day, noted.wanted)
+    if differing:
+
+        def put_day(writing: DuckDBPyConnection) -> None:
+            with transaction(writing):
+                for table in (TABLES[DAY], OUTCOMES, ABOVE):
+                    which = "" if table == TABLES[DAY] else f"AND width_s = {DAY}"
+                    writing.execute(f"DELETE FROM {table} WHERE ts = ? {which}", [day.start])
+                insert(writing, whole)
+
+        hands.write(put_day)
+    return _day_step(span, [*fresh, whole], told + differing)
+
+
+def _day_step(span: Span, cells: list[Cells], told: list[str]) -> Step:
+    return _step("day", {"day": f"{span.start:%Y-%m-%d}"}, sum(each.rows.num_rows for each in cells), told)
+
+
+def _step(part: str, of: Step, cells: int, told: list[str]) -> Step:
+    return {"part": part, **of, "cells": cells, "differences": len(told), "first": told[:MOST_TOLD]}
 
 
 def _differences(connection: DuckDBPyConnection, cells: Cells, span: Span, dirty: pa.Table) -> list[str]:
@@ -85,6 +104,7 @@ def _differences(connection: DuckDBPyConnection, cells: Cells, span: Span, dirty
     connection.register("dirty_hours", dirty)
     return [
         *_differing(connection, TABLES[cells.width_s], cells.rows, cells.width_s, span),
+        *_differing(connection, OUTCOMES, cells.outcomes, cells.width_s, span),
         *_differing(connection, ABOVE, cells.above, cells.width_s, span),
     ]
 
@@ -98,8 +118,8 @@ def _differing(
     columns = ", ".join(f"{name}::VARCHAR AS {name}" for name in names)
     packed = "histogram" in fresh.column_names and width_s != FIVE_MINUTES
     histogram = ", md5(histogram) AS histogram" if packed else ""
-    which = f"AND width_s = {width_s}" if table == ABOVE else ""
-    end = floor(span.end, width_s)
+    which = f"AND width_s = {width_s}" if table in (OUTCOMES, ABOVE) else ""
+    end, unit_s = floor(span.end, width_s), max(width_s, HOUR)
     rows = connection.execute(
         f"""
         WITH stored AS (
@@ -110,8 +130,8 @@ def _differing(
             (FROM stored EXCEPT ALL FROM made) UNION ALL (FROM made EXCEPT ALL FROM stored)
         )
         SELECT DISTINCT ts::TIMESTAMP, series_id::INTEGER FROM differing
-        WHERE (series_id::INTEGER, epoch_ms(ts::TIMESTAMP) // 3600000) NOT IN (
-            SELECT (series_id, hour) FROM dirty_hours
+        WHERE (series_id::INTEGER, epoch_ms(ts::TIMESTAMP) // {unit_s * 1000}) NOT IN (
+            SELECT (series_id, hour // {unit_s // HOUR}) FROM dirty_hours
         )
         ORDER BY ALL
         """,

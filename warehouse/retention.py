@@ -6,11 +6,11 @@ import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from warehouse import run_tiers, tiers
+from warehouse import run_tiers, sample_cells, sample_tiers, tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES
 from warehouse.objectives import ABOVE
 from warehouse.placing import OUTCOMES
-from warehouse.tiers import ATTEMPT, FINE_DAYS, floor
+from warehouse.tiers import ATTEMPT, FINE_DAYS, SAMPLE, floor
 from warehouse.transaction import transaction
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ CELL_DAYS, FINE_CELL_DAYS = 400, 100
 """For how long cells of an hour, and of 5 minutes, are kept unless the configuration says otherwise."""
 
 _AGED = (
-    ("sample", "ts", 0),
     ("gap", "until_ts", 0),
     ("event", "ts", 0),
     ("query_stat", "ts", 0),
@@ -54,13 +53,17 @@ def expire(
 ) -> dict[str, int]:
     """Delete rows older than `raw_days` before `at` (UTC, naive); returns how many per table.
 
-    Attempts go only where cells hold them; cells of hours after `cell_days`, those of 5 minutes after
+    Attempts and samples go only where cells hold them; cells of hours after `cell_days`, those of 5 minutes after
     `fine_cell_days`, those of days never. The newest event of each job and state of each database stay: they
     are the present state. A query's shape goes with the last of its statistics. Of load tests only the single
     requests go, and only where cells hold them; those of baselines stay. Each day of each table, and each
     run, is a transaction of its own, so that batches wait for none of them long.
     """
-    deleted = {"attempt": _expire_attempts(connection, at - timedelta(days=raw_days))}
+    limit = at - timedelta(days=raw_days)
+    deleted = {
+        name: _expire_celled(connection, name, tiers.celled_until(connection, name, limit))
+        for name in (ATTEMPT, SAMPLE)
+    }
     deleted |= _expire_cells(connection, at, cell_days, fine_cell_days)
     for table, column, extra_days in (*_AGED, _BATCHES):
         limit = at - timedelta(days=raw_days + extra_days)
@@ -73,21 +76,15 @@ def expire(
     return deleted
 
 
-def _expire_attempts(connection: DuckDBPyConnection, limit: datetime) -> int:
-    """Delete attempts of sealed hours that are not dirty, and tell from when on they are all there."""
-    sealed = tiers.read(connection, ATTEMPT).sealed_until
-    days = tiers.read(connection, f"{ATTEMPT}_1d").sealed_until
-    oldest = connection.execute("SELECT min(ts) FROM attempt").fetchall()[0][0]
-    if sealed is None or days is None or oldest is None:
-        return 0
-    dirty = connection.execute("SELECT min(hour) FROM dirty WHERE tier = ?", [ATTEMPT]).fetchall()[0][0]
-    limit = floor(min(limit, days, dirty or limit), HOUR)
+def _expire_celled(connection: DuckDBPyConnection, table: str, until: datetime | None) -> int:
+    """Delete rows that cells hold, and tell from when on they are all there."""
+    oldest = connection.execute(f"SELECT min(ts) FROM {table}").fetchall()[0][0]
     count = 0
-    while oldest < limit:
-        oldest = min(floor(oldest, HOUR) + timedelta(days=1), limit)
+    while until is not None and oldest is not None and oldest < until:
+        oldest = min(floor(oldest, HOUR) + timedelta(days=1), until)
         with transaction(connection):
-            rows = connection.execute("DELETE FROM attempt WHERE ts < ?", [oldest]).fetchall()
-            tiers.move(connection, ATTEMPT, raw_from=oldest)
+            rows = connection.execute(f"DELETE FROM {table} WHERE ts < ?", [oldest]).fetchall()
+            tiers.move(connection, table, raw_from=oldest)
         count += int(rows[0][0])
     return count
 
@@ -102,6 +99,7 @@ def tell_cells(
     fine_cell_days = min(fine_cell_days, cell_days)
     for name, days in (
         (tiers.CELLS, cell_days),
+        (sample_tiers.CELLS, cell_days),
         (tiers.FINE, FINE_DAYS),
         (tiers.FINE_CELLS, fine_cell_days),
     ):
@@ -111,7 +109,7 @@ def tell_cells(
 def _expire_cells(
     connection: DuckDBPyConnection, at: datetime, cell_days: int, fine_cell_days: int
 ) -> dict[str, int]:
-    """Delete old cells of 5 minutes and hours, and the histograms of 5 minutes before that."""
+    """Delete old cells of 5 minutes and of hours, and the histograms of 5 minutes before that."""
     tell_cells(connection, at, cell_days, fine_cell_days)
     fine = floor(at - timedelta(days=FINE_DAYS), DAY)
     deleted = {}
@@ -120,6 +118,8 @@ def _expire_cells(
         for table in (OUTCOMES, ABOVE):
             connection.execute(f"DELETE FROM {table} WHERE ts < ? AND width_s = ?", [limit, width_s])
         deleted[TABLES[width_s]] = _expire_table(connection, TABLES[width_s], "ts", limit)
+    hours = sample_cells.TABLES[HOUR]
+    deleted[hours] = _expire_table(connection, hours, "ts", floor(at - timedelta(days=cell_days), DAY))
     connection.execute(
         "UPDATE attempt_cell_5m SET histogram = NULL WHERE ts < ? AND histogram IS NOT NULL",
         [fine - timedelta(days=2)],

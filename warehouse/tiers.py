@@ -100,6 +100,15 @@ def has_fine_cells(connection: DuckDBPyConnection, start: datetime) -> bool:
     return since is None or start >= since
 
 
+def celled_until(connection: DuckDBPyConnection, name: str, limit: datetime) -> datetime | None:
+    """Until when, at most `limit`, raw rows are in cells of hours and days and none is dirty; None: nowhere."""
+    days = read(connection, f"{name}_1d").sealed_until
+    if days is None:
+        return None
+    noted = connection.execute("SELECT min(hour) FROM dirty WHERE tier = ?", [name]).fetchall()[0][0]
+    return floor(min(limit, days, noted or limit), 3600)
+
+
 def forget(connection: DuckDBPyConnection, name: str, done: Dirty, wanted: pa.Table) -> None:
     """Take hours off the list, as far as they were not noted anew."""
     connection.register("wanted", wanted)

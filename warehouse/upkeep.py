@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 
-from warehouse import rollups, run_tiers
+from warehouse import rollups, run_tiers, sample_tiers
 from warehouse.errors import StorageError
 from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
 from warehouse.model import now
@@ -89,9 +89,9 @@ class Upkeep:
             self._hands.begin()
             try:
                 at = now().replace(tzinfo=None)
-                rollups.keep_up(self._hands, at)
-                if not self._ended.is_set():
-                    run_tiers.keep_up(self._hands, at)
+                for tier in (rollups, sample_tiers, run_tiers):
+                    if not self._ended.is_set():
+                        tier.keep_up(self._hands, at)
             except (StorageError, duckdb.Error) as error:
                 if not self._ended.is_set():
                     log.warning("rollups wait: %s", error)

@@ -58,5 +58,5 @@ def test_the_command_exits_1_where_cells_differ(put: Put, store: Store, settings
     assert "attempt_cell_1h" in first.stderr
     again = subprocess.run(command, cwd=Path.cwd(), capture_output=True, text=True, timeout=280)
     assert again.returncode == 0, again.stderr
-    assert "all as the attempts say" in again.stderr
+    assert "all as the single rows say" in again.stderr
     store.__init__(settings)  # type: ignore[misc]
