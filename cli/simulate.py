@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cli.progress import Progress
-from warehouse import retention
+from warehouse import retention, sample_tiers
 from warehouse.errors import InvalidInputError
 from warehouse.judge import Judge
 from warehouse.keeper import Keeper

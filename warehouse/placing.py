@@ -45,7 +45,7 @@ def fold(connection: DuckDBPyConnection, day: int) -> int:
             if has_hours:
                 replace_day(connection, span)
             else:
-                _put_day(connection, _with_late(connection, span, DAY, _OF_SERIES), span)
+                put_day(connection, _with_late(connection, span, DAY, _OF_SERIES), span)
         folded = f"ts >= ? AND ts < ? AND {_OF_HOURS}"
         connection.execute(
             f"INSERT INTO attempt_late SELECT * FROM attempt WHERE {folded} "
@@ -63,7 +63,9 @@ def _with_late(connection: DuckDBPyConnection, span: Span, width_s: int, where: 
     connection.register("late_cells", late.rows)
     connection.register("late_outcomes", late.outcomes)
     connection.register("late_above", late.above)
-    with_late = "SELECT * FROM {} WHERE ts >= $start AND ts < $end AND " + where + " {} UNION ALL BY NAME FROM {}"
+    with_late = (
+        "SELECT * FROM {} WHERE ts >= $start AND ts < $end AND " + where + " {} UNION ALL BY NAME FROM {}"
+    )
     return combined(
         connection,
         width_s,
@@ -99,16 +101,19 @@ def replace(connection: DuckDBPyConnection, cells: Cells, span: Span) -> None:
 def replace_day(connection: DuckDBPyConnection, span: Span) -> None:
     """Compute the cells of a day again for the series of its dirty hours, from cells of hours."""
     day = Span(floor(span.start, DAY), following(floor(span.start, DAY), DAY), span.wanted)
-    _put_day(connection, day_cells(connection, day), span)
+    put_day(connection, day_cells(connection, day), span)
 
 
-def _put_day(connection: DuckDBPyConnection, cells: Cells, span: Span) -> None:
-    """Put the cells of a day in the place of those of the span's series."""
-    connection.register("wanted", span.wanted)
+def put_day(connection: DuckDBPyConnection, cells: Cells, span: Span) -> None:
+    """Put the cells of a day in the place of those of the span's series, or of all where it names none."""
+    of_series = ""
+    if span.wanted is not None:
+        connection.register("wanted", span.wanted)
+        of_series = f"AND {_OF_SERIES}"
     for table in (TABLES[DAY], OUTCOMES, ABOVE):
         which = "" if table == TABLES[DAY] else f"AND width_s = {DAY}"
         connection.execute(
-            f"DELETE FROM {table} WHERE ts = ? {which} AND {_OF_SERIES}",
+            f"DELETE FROM {table} WHERE ts = ? {which} {of_series}",
             [floor(span.start, DAY)],
         )
     insert(connection, cells)

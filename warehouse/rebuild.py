@@ -11,7 +11,7 @@ import pyarrow as pa
 from warehouse import run_tiers, sample_tiers, tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span, day_cells
 from warehouse.objectives import ABOVE
-from warehouse.placing import DAYS, OUTCOMES, insert, replace
+from warehouse.placing import DAYS, OUTCOMES, put_day, replace
 from warehouse.rollups import Hands, fine_and_hours, renew
 from warehouse.tiers import ATTEMPT, floor, following
 from warehouse.transaction import transaction
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Step = dict[str, Any]
-"""`day`, `samples` (of a day) or `run` with how many cells were compared and which differ, or `end` with the sums."""
+"""`day`, `samples` (of a day) or `run` with how many cells were compared, which differ; `end` with sums."""
 
 MOST_TOLD = 5
 """Differences that are told of each day."""
@@ -80,14 +80,11 @@ def _rebuild_day(hands: Hands, span: Span, at: datetime) -> Step:
         differing = _differences(connection, whole, day, noted.wanted)
     if differing:
 
-        def put_day(writing: DuckDBPyConnection) -> None:
+        def put_whole(writing: DuckDBPyConnection) -> None:
             with transaction(writing):
-                for table in (TABLES[DAY], OUTCOMES, ABOVE):
-                    which = "" if table == TABLES[DAY] else f"AND width_s = {DAY}"
-                    writing.execute(f"DELETE FROM {table} WHERE ts = ? {which}", [day.start])
-                insert(writing, whole)
+                put_day(writing, whole, day)
 
-        hands.write(put_day)
+        hands.write(put_whole)
     return _day_step(span, [*fresh, whole], told + differing)
 
 

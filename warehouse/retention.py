@@ -53,11 +53,11 @@ def expire(
 ) -> dict[str, int]:
     """Delete rows older than `raw_days` before `at` (UTC, naive); returns how many per table.
 
-    Attempts and samples go only where cells hold them; cells of hours after `cell_days`, those of 5 minutes after
-    `fine_cell_days`, those of days never. The newest event of each job and state of each database stay: they
-    are the present state. A query's shape goes with the last of its statistics. Of load tests only the single
-    requests go, and only where cells hold them; those of baselines stay. Each day of each table, and each
-    run, is a transaction of its own, so that batches wait for none of them long.
+    Attempts and samples go only where cells hold them; cells of hours after `cell_days`, those of 5 minutes
+    after `fine_cell_days`, those of days never. The newest event of each job and state of each database stay:
+    they are the present state. A query's shape goes with the last of its statistics. Of load tests only the
+    single requests go, and only where cells hold them; those of baselines stay. Each day of each table, and
+    each run, is a transaction of its own, so that batches wait for none of them long.
     """
     limit = at - timedelta(days=raw_days)
     deleted = {

@@ -280,7 +280,8 @@ def _prove_hours(hands: Hands, span: Span) -> tuple[int, list[str]]:
         touched = _table(
             connection,
             "SELECT DISTINCT series_id, epoch_ms(ts) // 3600000 AS hour FROM "
-            f"(SELECT ts, series_id FROM {TABLES[HOUR]} WHERE {_WITHIN} UNION ALL SELECT ts, series_id FROM fresh)",
+            f"(SELECT ts, series_id FROM {TABLES[HOUR]} WHERE {_WITHIN} "
+            "UNION ALL SELECT ts, series_id FROM fresh)",
             span,
         )
 

@@ -101,7 +101,7 @@ def has_fine_cells(connection: DuckDBPyConnection, start: datetime) -> bool:
 
 
 def celled_until(connection: DuckDBPyConnection, name: str, limit: datetime) -> datetime | None:
-    """Until when, at most `limit`, raw rows are in cells of hours and days and none is dirty; None: nowhere."""
+    """Until when, at most `limit`, raw rows are in cells of hours and days, none of them dirty."""
     days = read(connection, f"{name}_1d").sealed_until
     if days is None:
         return None

@@ -34,9 +34,15 @@ def test_cells_that_differ_are_named_and_replaced(put: Put, store: Store) -> Non
         "WHERE ts = (SELECT min(ts) FROM attempt_cell_1h WHERE p95_us IS NOT NULL)"
     )
     cursor.execute("DELETE FROM attempt_cell_5m WHERE ts = (SELECT max(ts) FROM attempt_cell_5m)")
+    cursor.execute(
+        "UPDATE attempt_cell_1d SET sum_us = sum_us + 1 WHERE ts = (SELECT max(ts) FROM attempt_cell_1d)"
+    )
+    cursor.execute("DELETE FROM attempt_cell_outcome WHERE ts = (SELECT max(ts) FROM attempt_cell_outcome)")
     steps = list(rebuild(Alone(store.cursor()), naive(at)))
-    assert steps[-1]["differences"] >= 2
+    assert steps[-1]["differences"] >= 4
     told = [each for step in steps[:-1] for each in step["first"]]
+    assert any(each.startswith("attempt_cell_1d") for each in told)
+    assert any(each.startswith("attempt_cell_outcome") for each in told)
     assert any(each.startswith("attempt_cell_1h") and "shop GET /" in each for each in told)
     assert any(each.startswith("attempt_cell_5m") for each in told)
     sealed = tiers.read(store.cursor(), "attempt").sealed_until

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from tests.warehouse.loading import TARGETS, rows
 from tests.warehouse.records import attempt, sample
-from warehouse import rollups, run_tiers, runs
+from warehouse import rollups, run_tiers, runs, sample_tiers
 from warehouse.model import Batch, Event, Gap, GapReason, JobState, Receipt, now
 from warehouse.plan import make_plan
 from warehouse.retention import expire
@@ -45,6 +45,7 @@ def test_old_rows_go_and_young_ones_stay(put: Callable[[Batch], Receipt], store:
         )
     )
     rollups.build(store.cursor(), at.replace(tzinfo=None))
+    sample_tiers.keep_up(Alone(store.cursor()), at.replace(tzinfo=None))
     deleted = expire(store.cursor(), at.replace(tzinfo=None), DAYS)
     assert {table: rows for table, rows in deleted.items() if rows or table == "batch"} == {
         "attempt": 4,
@@ -101,7 +102,8 @@ def test_cells_of_5_minutes_go_before_those_of_hours_and_are_not_made_again(
     at = now()
     start = (at - timedelta(days=150)).replace(hour=3, minute=0, second=0, microsecond=0)
     old = tuple(attempt(start + timedelta(minutes=minute)) for minute in (1, 7, 13))
-    put(Batch(batch_id="fine-cells-1", attempts=(*old, attempt(at - timedelta(days=50)))))
+    newest = (at - timedelta(days=50)).replace(minute=30)
+    put(Batch(batch_id="fine-cells-1", attempts=(*old, attempt(newest))))
     connection = store.cursor()
     naive = at.replace(tzinfo=None)
     widths = ("attempt_cell_5m", "attempt_cell_1h", "attempt_cell_1d")
@@ -120,3 +122,31 @@ def test_cells_of_5_minutes_go_before_those_of_hours_and_are_not_made_again(
     rollups.keep_up(rollups.Alone(connection), naive)
     assert cells() == [1, 1, 1], "a late row makes no cell that would be deleted again"
     assert ask("percentile_trend", **window)["attempts"].to_pylist() == [4]
+
+
+def test_a_late_attempt_is_added_to_its_day_when_the_cells_of_hours_are_gone(
+    put: Callable[[Batch], Receipt], ask: Callable[..., pa.Table], store: Store
+) -> None:
+    at = now()
+    day = (at - timedelta(days=50)).replace(hour=0, minute=0, second=0, microsecond=0)
+    old = tuple(attempt(day + timedelta(hours=hour), total_us=1000 * (hour + 1)) for hour in range(20))
+    put(Batch(batch_id="old-day-1", attempts=(*old, attempt(at - timedelta(hours=2)))))
+    connection = store.cursor()
+    naive = at.replace(tzinfo=None)
+    rollups.build(connection, naive)
+    expire(connection, naive, DAYS, cell_days=40)
+    late = attempt(day + timedelta(hours=21), total_us=90_000)
+    put(Batch(batch_id="old-day-2", attempts=(late,)))
+    window = {"start": day, "end": day + timedelta(days=1)}
+    for _ in range(2):
+        rollups.keep_up(rollups.Alone(connection), naive)
+        (row,) = ask("latency_summary", **window).to_pylist()
+        assert (row["attempts"], row["max_ms"], row["tier"]) == (21, 90.0, "1d")
+        assert abs(row["p50_ms"] - 11) <= 0.11
+    assert connection.execute(
+        "SELECT count(*) FROM attempt WHERE ts < ?", [naive - timedelta(days=40)]
+    ).fetchall() == [(0,)]
+    counted = connection.execute(
+        "SELECT count(*) FROM attempt_cell_1h WHERE ts < ?", [naive - timedelta(days=40)]
+    )
+    assert counted.fetchall() == [(0,)]

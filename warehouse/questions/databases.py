@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from warehouse.questions.asking import (
-    BUCKET,
     IN_WINDOW,
     Nothing,
+    Staged,
     Statement,
     Texts,
     Trend,
     Window,
     chosen,
 )
+from warehouse.questions.sample_sums import summed
 
 SILENT_S = 180
 """Seconds after which a part that said nothing is silent; collectors repeat its state every minute."""
@@ -83,51 +84,28 @@ def database_states(asked: DatabaseWindow) -> Statement:
     )
 
 
-def database_trend(asked: DatabaseTrend) -> Statement:
+def database_trend(asked: DatabaseTrend) -> Staged:
     """Mean and maximum of each number over time, per object. Nothing is added up over objects."""
-    return Statement(
-        f"""
-        WITH chosen AS (
-            SELECT series_id, target, object, metric, unit
-            FROM series
-            WHERE kind = 'database' AND {chosen("target", "target")} AND {chosen("metric", "metric")}
-                AND {chosen("object", "object")}
-        ),
-        grouped AS (
-            SELECT {BUCKET} AS bucket_at, series_id, count(value) AS n,
-                count(*) FILTER (outcome <> 'ok') AS failures, avg(value) AS mean, max(value) AS max,
-                sum(value) AS sum
-            FROM sample
-            WHERE {IN_WINDOW} AND series_id IN (SELECT series_id FROM chosen)
-            GROUP BY 1, 2
-        )
-        SELECT bucket_at, $bucket_ms // 1000 AS bucket_s, target, object, metric, unit, n, failures, mean,
-            max, sum
-        FROM grouped JOIN chosen USING (series_id)
-        """,
-        asked.values(target=asked.target, metric=asked.metric, object=asked.object),
+    return summed(
+        asked,
+        {"target": list(asked.target), "metric": list(asked.metric), "object": list(asked.object)},
+        which=f"kind = 'database' AND {chosen('target', 'target')} AND {chosen('metric', 'metric')} "
+        f"AND {chosen('object', 'object')}",
+        told="SELECT bucket_at, bucket_s, target, object, metric, unit, n::BIGINT AS n, "
+        "failures::BIGINT AS failures, sum / nullif(n, 0) AS mean, max, sum, tags "
+        "FROM summed JOIN series USING (series_id)",
         order="bucket_at, target, metric, object",
     )
 
 
-def database_now(asked: DatabaseNumbers) -> Statement:
+def database_now(asked: DatabaseNumbers) -> Staged:
     """The newest sample of each number and object within the window."""
-    return Statement(
-        f"""
-        WITH newest AS (
-            SELECT series_id, max(ts) AS "at", arg_max_null(value, ts) AS value,
-                arg_max(outcome, ts) AS outcome
-            FROM sample
-            WHERE {IN_WINDOW} AND series_id IN (
-                SELECT series_id FROM series
-                WHERE kind = 'database' AND {chosen("target", "target")} AND {chosen("metric", "metric")}
-            )
-            GROUP BY series_id
-        )
-        SELECT target, object, metric, unit, direction, "at", value, outcome
-        FROM newest JOIN series USING (series_id)
-        """,
-        asked.values(target=asked.target, metric=asked.metric),
+    return summed(
+        asked,
+        {"target": list(asked.target), "metric": list(asked.metric)},
+        which=f"kind = 'database' AND {chosen('target', 'target')} AND {chosen('metric', 'metric')}",
+        told='SELECT target, object, metric, unit, direction, last_at AS "at", last_value AS value, '
+        "last_outcome AS outcome, tags FROM summed JOIN series USING (series_id)",
         order="target, metric, object",
     )
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from warehouse.questions.asking import (
-    BUCKET,
-    IN_WINDOW,
     Nothing,
+    Staged,
     Statement,
     Texts,
     Trend,
@@ -13,6 +12,7 @@ from warehouse.questions.asking import (
     chosen,
     newest,
 )
+from warehouse.questions.sample_sums import summed
 
 
 class HostTrend(Trend):
@@ -34,9 +34,14 @@ def hosts(_: Nothing) -> Statement:
     steady = "SELECT series_id FROM series WHERE kind = 'host' AND metric = 'cpu_ratio'"
     return Statement(
         f"""
-        WITH found AS ({newest("sample", steady)})
-        SELECT target AS host, min(first_seen_at) AS first_seen_at, max(newest_at) AS newest_at
-        FROM series LEFT JOIN found USING (series_id)
+        WITH found AS ({newest("sample", steady)}),
+        kept AS (
+            SELECT series_id, max(last_at) AS kept_at FROM sample_cell_1d
+            WHERE series_id IN ({steady}) GROUP BY series_id
+        )
+        SELECT target AS host, min(first_seen_at) AS first_seen_at,
+            max(coalesce(newest_at, kept_at)) AS newest_at
+        FROM series LEFT JOIN found USING (series_id) LEFT JOIN kept USING (series_id)
         WHERE kind = 'host'
         GROUP BY ALL
         """,
@@ -44,71 +49,57 @@ def hosts(_: Nothing) -> Statement:
     )
 
 
-def host_trend(asked: HostTrend) -> Statement:
+def host_trend(asked: HostTrend) -> Staged:
     """Mean and maximum of each metric over time, per object. Nothing is added up over objects."""
-    return Statement(
-        f"""
-        WITH chosen AS (
-            SELECT series_id, target AS host, object, metric, unit
-            FROM series
-            WHERE kind = 'host' AND {chosen("target", "host")} AND {chosen("metric", "metric")}
-                AND {chosen("object", "object")}
-        ),
-        grouped AS (
-            SELECT {BUCKET} AS bucket_at, series_id, count(value) AS n,
-                count(*) FILTER (outcome <> 'ok') AS failures, avg(value) AS mean, max(value) AS max
-            FROM sample
-            WHERE {IN_WINDOW} AND series_id IN (SELECT series_id FROM chosen)
-            GROUP BY 1, 2
-        )
-        SELECT bucket_at, $bucket_ms // 1000 AS bucket_s, host, object, metric, unit, n, failures, mean, max
-        FROM grouped JOIN chosen USING (series_id)
-        """,
-        asked.values(host=asked.host, metric=asked.metric, object=asked.object),
+    return summed(
+        asked,
+        {"host": list(asked.host), "metric": list(asked.metric), "object": list(asked.object)},
+        which=f"kind = 'host' AND {chosen('target', 'host')} AND {chosen('metric', 'metric')} "
+        f"AND {chosen('object', 'object')}",
+        told="SELECT bucket_at, bucket_s, target AS host, object, metric, unit, n::BIGINT AS n, "
+        "failures::BIGINT AS failures, sum / nullif(n, 0) AS mean, max, tags "
+        "FROM summed JOIN series USING (series_id)",
         order="bucket_at, host, metric, object",
     )
 
 
-def host_now(asked: HostWindow) -> Statement:
+def host_now(asked: HostWindow) -> Staged:
     """The newest sample of each metric and object within the window."""
-    return Statement(
-        f"""
-        WITH newest AS (
-            SELECT series_id, max(ts) AS "at", arg_max_null(value, ts) AS value,
-                arg_max(outcome, ts) AS outcome
-            FROM sample
-            WHERE {IN_WINDOW} AND series_id IN (
-                SELECT series_id FROM series WHERE kind = 'host' AND {chosen("target", "host")}
-            )
-            GROUP BY series_id
-        )
-        SELECT target AS host, object, metric, unit, "at", value, outcome
-        FROM newest JOIN series USING (series_id)
-        """,
-        asked.values(host=asked.host),
+    return summed(
+        asked,
+        {"host": list(asked.host)},
+        which=f"kind = 'host' AND {chosen('target', 'host')}",
+        told='SELECT target AS host, object, metric, unit, last_at AS "at", last_value AS value, '
+        "last_outcome AS outcome, tags FROM summed JOIN series USING (series_id)",
         order="host, metric, object",
     )
 
 
-def top_processes(asked: HostWindow) -> Statement:
+def top_processes(asked: HostWindow) -> Staged:
     """What processes used, by name: CPU as a ratio of one core, memory in bytes.
 
     Only the hungriest and the watched are sampled, so `n` differs: a mean stands on the samples in
     which the name was among them.
     """
-    return Statement(
-        f"""
-        SELECT object AS process, count(value) FILTER (metric = 'process_memory_bytes') AS n,
-            avg(value) FILTER (metric = 'process_cpu_ratio') AS cpu_ratio_mean,
-            max(value) FILTER (metric = 'process_cpu_ratio') AS cpu_ratio_max,
-            avg(value) FILTER (metric = 'process_memory_bytes') AS memory_bytes_mean,
-            max(value) FILTER (metric = 'process_memory_bytes') AS memory_bytes_max,
-            max(value) FILTER (metric = 'process_count') AS count_max
-        FROM sample JOIN series USING (series_id)
-        WHERE {IN_WINDOW} AND kind = 'host' AND starts_with(metric, 'process_')
-            AND {chosen("target", "host")}
-        GROUP BY ALL
+    return summed(
+        asked,
+        {"host": list(asked.host)},
+        which=f"kind = 'host' AND starts_with(metric, 'process_') AND {chosen('target', 'host')}",
+        told=f"""
+            SELECT object AS process,
+                coalesce(sum(n) FILTER (metric = 'process_memory_bytes'), 0)::BIGINT AS n,
+                {_mean("process_cpu_ratio")} AS cpu_ratio_mean,
+                max(max) FILTER (metric = 'process_cpu_ratio') AS cpu_ratio_max,
+                {_mean("process_memory_bytes")} AS memory_bytes_mean,
+                max(max) FILTER (metric = 'process_memory_bytes') AS memory_bytes_max,
+                max(max) FILTER (metric = 'process_count') AS count_max, bit_or(tags) AS tags
+            FROM summed JOIN series USING (series_id)
+            GROUP BY process
         """,
-        asked.values(host=asked.host),
         order="cpu_ratio_mean DESC NULLS LAST, process",
     )
+
+
+def _mean(metric: str) -> str:
+    of = f"FILTER (metric = '{metric}')"
+    return f"sum(sum) {of} / nullif(sum(n) {of}, 0)"

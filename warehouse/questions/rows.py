@@ -140,13 +140,13 @@ def measures(rows: Columns) -> dict[str, pa.Array]:
         columns[f"p{percent}_above"] = pa.array(rows[f"above{percent}"].astype(bool), mask=none)
     longest = _floats(rows["max_us"])
     columns["max_ms"] = pa.array(longest / 1000, mask=np.isnan(longest))
-    columns["tier"] = _of_few(rows["tags"].astype(np.int64), tier_text)
-    columns["source"] = _of_few(np.zeros(len(n_ok), np.int64), lambda _: "probe")
+    columns["tier"] = of_few(rows["tags"].astype(np.int64), tier_text)
+    columns["source"] = of_few(np.zeros(len(n_ok), np.int64), lambda _: "probe")
     columns["error_bound"] = pa.array(rows["bound"].astype(np.float64))
     return columns
 
 
-def _of_few(numbers: Any, text: Callable[[int], str]) -> pa.Array:
+def of_few(numbers: Any, text: Callable[[int], str]) -> pa.Array:
     """A column of few different texts, told by numbers."""
     kinds, places = np.unique(numbers, return_inverse=True)
     texts = pa.array([text(int(kind)) for kind in kinds], pa.string())

@@ -1,4 +1,4 @@
-"""The SQL that reads a window's attempts and cells, tier by tier, dirty hours from the attempts. Pure."""
+"""The SQL that reads a window's raw rows and cells, tier by tier, dirty hours from the raw rows. Pure."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class Source:
     but: Pairs = ()
     unit_s: int = HOUR
 
-    def sql(self, columns: str, series: str, of: str = "") -> str:
+    def sql(self, columns: str, series: str, of: str = "", *, table: str = "") -> str:
         """Select the columns of the cells, of their outcomes or of their counts against limits (`above`).
 
-        `series` is a condition on `series_id`.
+        `series` is a condition on `series_id`; `table` names another than those of attempts.
         """
         conditions = [f"ts >= {literal(self.start)} AND ts < {literal(self.end)}", series]
         if self.only is not None:
             conditions.append(f"(series_id, epoch_ms(ts) // {self.unit_s * 1000}) IN ({_pairs(self.only)})")
         if self.but:
             conditions.append(f"(series_id, epoch_ms(ts) // {HOUR * 1000}) NOT IN ({_pairs(self.but)})")
-        table = "attempt" if self.width_s == RAW else TABLES[self.width_s]
+        table = table or ("attempt" if self.width_s == RAW else TABLES[self.width_s])
         if of == "outcome":
             table = "attempt_cell_outcome"
             conditions.append(f"width_s = {self.width_s}")

@@ -1,4 +1,4 @@
-"""The stages that all questions over the tiers of attempts share: what is asked first, and what follows."""
+"""The stages that all questions over tiers share: what is asked first, and what follows from it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 from warehouse.questions import joining, sources
 from warehouse.questions.asking import Piece, Tables, Texts, Trend, Window, chosen, stored
 from warehouse.questions.joining import Holdings, Reading
+from warehouse.tiers import ATTEMPT
 
 CHOSEN = f"""
     SELECT series_id, target, object AS endpoint
@@ -51,49 +52,61 @@ def once(work: Callable[[Tables], Reading]) -> Callable[[Tables], Reading]:
 
 def first(asked: Endpoints | EndpointTrend) -> tuple[Piece, ...]:
     """What decides how the window is read: the series, what the tiers hold, which hours are dirty."""
-    span = {"start": stored(asked.start) - timedelta(hours=1), "end": stored(asked.end)}
     pieces = [
         Piece(
             "chosen",
             f"{CHOSEN} ORDER BY target, endpoint",
             {"target": list(asked.target), "endpoint": list(asked.endpoint)},
         ),
-        Piece("tier", "SELECT name, sealed_until, raw_from FROM tier WHERE starts_with(name, 'attempt')"),
-        Piece(
-            "dirty",
-            "SELECT DISTINCT series_id, epoch_ms(hour) // 3600000 AS hour FROM dirty "
-            "WHERE tier = 'attempt' AND hour >= $start AND hour < $end",
-            span,
-        ),
+        *tier_pieces(asked, ATTEMPT),
     ]
     if asked.end - asked.start <= SMALL_WINDOW:
         pieces.append(
             Piece(
                 "volume",
                 f"SELECT coalesce(sum(attempts), 0)::BIGINT AS attempts FROM attempt_cell_1h "
-                f"WHERE ts >= {sources.literal(span['start'])} AND ts < {sources.literal(span['end'])}",
+                f"WHERE ts >= {sources.literal(stored(asked.start) - timedelta(hours=1))} "
+                f"AND ts < {sources.literal(stored(asked.end))}",
             )
         )
     return tuple(pieces)
 
 
-def held(tables: Tables) -> Holdings:
+def tier_pieces(asked: Window, name: str) -> tuple[Piece, ...]:
+    """What decides how a tier's part of the window is read: what it holds, which hours are dirty."""
+    return (
+        Piece(
+            "tier",
+            "SELECT name, sealed_until, raw_from FROM tier WHERE starts_with(name, $tier)",
+            {"tier": name},
+        ),
+        Piece(
+            "dirty",
+            "SELECT DISTINCT series_id, epoch_ms(hour) // 3600000 AS hour FROM dirty "
+            "WHERE tier = $tier AND hour >= $start AND hour < $end",
+            {"tier": name, "start": stored(asked.start) - timedelta(hours=1), "end": stored(asked.end)},
+        ),
+    )
+
+
+def held(tables: Tables, name: str = ATTEMPT) -> Holdings:
+    """What the warehouse holds of a tier."""
     told = {row["name"]: row for row in tables["tier"].to_pylist()}
 
-    def of(name: str, column: str) -> datetime | None:
-        found: datetime | None = told.get(name, {}).get(column)
+    def of(what: str, column: str) -> datetime | None:
+        found: datetime | None = told.get(name + what, {}).get(column)
         return found
 
-    raw_from = of("attempt", "raw_from")
+    raw_from = of("", "raw_from")
     since = 0 if raw_from is None else joining.hour_of(raw_from)
     dirty = zip(tables["dirty"]["series_id"].to_pylist(), tables["dirty"]["hour"].to_pylist(), strict=True)
     return Holdings(
-        sealed=of("attempt", "sealed_until"),
-        days=of("attempt_1d", "sealed_until"),
+        sealed=of("", "sealed_until"),
+        days=of("_1d", "sealed_until"),
         raw_from=raw_from,
-        cells_from=of("attempt_cells", "raw_from"),
-        fine_from=of("attempt_fine", "raw_from"),
-        fine_cells_from=of("attempt_fine_cells", "raw_from"),
+        cells_from=of("_cells", "raw_from"),
+        fine_from=of("_fine", "raw_from"),
+        fine_cells_from=of("_fine_cells", "raw_from"),
         dirty=frozenset((series, hour) for series, hour in dirty if hour >= since),
     )
 

@@ -1,0 +1,258 @@
+"""Cells of samples say what the samples say, however late those come, and still when they are gone."""
+
+import random
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.warehouse import test_rollups
+from tests.warehouse.records import sample
+from tests.warehouse.test_rollups import naive
+from warehouse import sample_tiers, tiers
+from warehouse.model import Batch, Outcome, Receipt, Sample, now
+from warehouse.rebuild import rebuild
+from warehouse.retention import expire
+from warehouse.rollups import Alone
+from warehouse.settings import Settings
+from warehouse.store import Store
+
+Put = Callable[[Batch], Receipt]
+Ask = Callable[..., pa.Table]
+
+METRICS = ("cpu_ratio", "memory_used_ratio", "load_1m")
+HOURS_TABLE, DAYS_TABLE = "sample_cell_1h", "sample_cell_1d"
+_numbers = count()
+
+
+def send(put: Put, samples: Iterable[Sample]) -> None:
+    put(Batch(batch_id=f"samples-{next(_numbers)}", samples=tuple(samples)))
+
+
+def some(chance: random.Random, start: datetime, end: datetime, many: int) -> list[Sample]:
+    """Samples at random instants, no two of a series at one; some of them failed."""
+    found = {}
+    for _ in range(many):
+        at = start + chance.random() * (end - start)
+        at = at.replace(microsecond=at.microsecond // 1000 * 1000)
+        metric = chance.choice(METRICS)
+        if chance.random() < 0.1:
+            one = sample(at, None, metric=metric, outcome=Outcome.ERROR)
+        else:
+            one = sample(at, round(chance.lognormvariate(0, 1), 3), metric=metric)
+        found[metric, at] = one
+    return list(found.values())
+
+
+def keep_up(store: Store, at: datetime) -> None:
+    sample_tiers.keep_up(Alone(store.cursor()), naive(at))
+
+
+def assert_trend(rows: list[dict[str, Any]], samples: list[Sample], start: datetime, end: datetime) -> None:
+    """Each row is what the samples of its bucket come to, and no bucket with samples is missing."""
+    width = timedelta(seconds=rows[0]["bucket_s"]) if rows else timedelta(days=1)
+    groups: dict[tuple[datetime, str], list[Sample]] = defaultdict(list)
+    for each in samples:
+        if start <= each.at < end:
+            groups[each.at - (each.at - datetime.fromtimestamp(0, UTC)) % width, each.metric].append(each)
+    assert {(row["bucket_at"], row["metric"]) for row in rows} == set(groups)
+    for row in rows:
+        group = groups[row["bucket_at"], row["metric"]]
+        values = [each.value for each in group if each.value is not None]
+        assert (row["n"], row["failures"]) == (len(values), len(group) - len(values))
+        assert row["max"] == max(values, default=None)
+        assert row["mean"] == (pytest.approx(sum(values) / len(values)) if values else None)
+
+
+def newest(samples: list[Sample], start: datetime, end: datetime) -> dict[str, tuple[Any, ...]]:
+    found = {}
+    for each in sorted(samples, key=lambda each: each.at):
+        if start <= each.at < end:
+            found[each.metric] = (each.at, each.value, each.outcome.value)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_window_says_what_its_samples_say(put: Put, ask: Ask, store: Store, seed: int) -> None:
+    chance = random.Random(seed)
+    end = now()
+    start = end - timedelta(days=9)
+    sent = some(chance, start, end, 900)
+    send(put, sent)
+    keep_up(store, end)
+    send(put, late := some(chance, start, end, 40))
+    sent += late
+    used = set()
+    for step in range(40):
+        if step == 20:
+            keep_up(store, end)
+        length = timedelta(seconds=chance.choice((600, 5000, 90_000, 300_000, 700_000)))
+        first = start + chance.random() * (end - start - length)
+        if chance.random() < 0.5:
+            first = first.replace(minute=0, second=0, microsecond=0)
+        window = {"start": first, "end": first + length}
+        rows = ask("host_trend", **window, buckets=chance.choice((1, 5, 30, 300))).to_pylist()
+        assert_trend(rows, sent, first, first + length)
+        used |= {row["tier"] for row in rows}
+        told = {
+            row["metric"]: (row["at"], row["value"], row["outcome"])
+            for row in ask("host_now", **window).to_pylist()
+        }
+        assert told == newest(sent, first, first + length)
+    assert {"raw", "1h", "1d"} <= used
+
+
+def test_the_numbers_of_databases_and_processes_are_read_from_cells_too(
+    put: Put, ask: Ask, store: Store
+) -> None:
+    end = now()
+    day = (end - timedelta(days=3)).replace(hour=0, minute=0, second=0, microsecond=0)
+    database = {"kind": "database", "target": "main", "metric": "connections", "unit": "1", "object": "shop"}
+    process = {"metric": "process_cpu_ratio", "object": "nginx"}
+    send(
+        put,
+        [sample(day + timedelta(hours=hour), float(hour), **database) for hour in range(24)]
+        + [sample(day + timedelta(hours=hour), hour / 100, **process) for hour in range(24)],
+    )
+    before = [
+        ask("database_trend", start=day, end=day + timedelta(days=1), buckets=1).to_pylist(),
+        ask("database_now", start=day, end=day + timedelta(days=1)).to_pylist(),
+        ask("top_processes", start=day, end=day + timedelta(days=1)).to_pylist(),
+    ]
+    assert {row.pop("tier") for rows in before for row in rows} == {"raw"}
+    keep_up(store, end)
+    store.cursor().execute("DELETE FROM sample")
+    after = [
+        ask("database_trend", start=day, end=day + timedelta(days=1), buckets=1).to_pylist(),
+        ask("database_now", start=day, end=day + timedelta(days=1)).to_pylist(),
+        ask("top_processes", start=day, end=day + timedelta(days=1)).to_pylist(),
+    ]
+    assert {row.pop("tier") for rows in after for row in rows} == {"1d"}
+    assert after == before
+    (row,) = after[0]
+    assert (row["n"], row["max"], row["sum"]) == (24, 23.0, 276.0)
+
+
+def test_old_windows_are_answered_when_the_samples_are_gone(put: Put, ask: Ask, store: Store) -> None:
+    chance = random.Random(8)
+    end = now()
+    start = end - timedelta(days=60)
+    sent = some(chance, start, end, 3000)
+    send(put, sent)
+    at = naive(end)
+    assert expire(store.cursor(), at, 30)["sample"] == 0, "no cells hold them yet"
+    keep_up(store, end)
+    assert expire(store.cursor(), at, 30)["sample"] > 1000
+    first = (end - timedelta(days=50)).replace(hour=5, minute=0, second=0, microsecond=0)
+    fine = ask("host_trend", start=first, end=first + timedelta(hours=10), buckets=300).to_pylist()
+    assert {(row["bucket_s"], row["tier"]) for row in fine} == {(3600, "1h")}, "as fine as there is"
+    assert_trend(fine, sent, first, first + timedelta(hours=10))
+    whole = ask("host_trend", start=first, end=end, buckets=60).to_pylist()
+    assert_trend(whole, sent, first, end)
+    assert {row["tier"] for row in whole} >= {"1d"}
+    cut = ask("host_trend", start=first - timedelta(minutes=20), end=first + timedelta(hours=5), buckets=2)
+    assert any("left out" in tier for tier in cut["tier"].to_pylist()), "part of an hour is not to be had"
+    (row,) = ask("hosts").to_pylist()
+    assert row["newest_at"] == max(each.at for each in sent if each.metric == "cpu_ratio")
+
+
+@pytest.mark.parametrize("cell_days", [400, 40])
+def test_a_sample_that_comes_after_its_like_are_gone_is_added_once(
+    put: Put, ask: Ask, store: Store, cell_days: int
+) -> None:
+    chance = random.Random(3)
+    end = now()
+    day = (end - timedelta(days=50)).replace(hour=0, minute=0, second=0, microsecond=0)
+    window = {"start": day, "end": day + timedelta(days=1)}
+    sent = some(chance, day, window["end"], 200) + some(chance, end - timedelta(hours=30), end, 50)
+    send(put, sent)
+    keep_up(store, end)
+    expire(store.cursor(), naive(end), 30, cell_days)
+    late = some(chance, day, window["end"], 30)
+    batch = Batch(batch_id="late-samples", samples=tuple(late))
+    put(batch)
+    assert put(batch).stored is False
+    for _ in range(2):
+        keep_up(store, end)
+        assert_trend(ask("host_trend", **window, buckets=1).to_pylist(), sent + late, day, window["end"])
+    left = store.cursor().execute("SELECT count(*) FROM sample WHERE ts < ?", [naive(window["end"])])
+    assert left.fetchall() == [(0,)]
+    hours = store.cursor().execute(f"SELECT count(*) FROM {HOURS_TABLE} WHERE ts < ?", [naive(window["end"])])
+    assert (hours.fetchall()[0][0] > 0) == (cell_days == 400)
+
+
+def test_what_a_clock_far_ahead_sealed_is_opened_again(put: Put, ask: Ask, store: Store) -> None:
+    end = now()
+    start = end - timedelta(days=2)
+    sent = some(random.Random(4), start, end, 200)
+    send(put, sent[:100])
+    keep_up(store, end)
+    ahead = naive(end + timedelta(days=40))
+    tiers.move(store.cursor(), "sample", sealing_until=ahead, sealed_until=ahead)
+    tiers.move(store.cursor(), "sample_1d", sealed_until=ahead)
+    keep_up(store, end)
+    sealed = tiers.read(store.cursor(), "sample").sealed_until
+    assert sealed is not None
+    assert sealed <= naive(end)
+    send(put, sent[100:])
+    keep_up(store, end)
+    assert_trend(ask("host_trend", start=start, end=end, buckets=3).to_pylist(), sent, start, end)
+    assert list(rebuild(Alone(store.cursor()), naive(end)))[-1]["differences"] == 0
+
+
+KILLED = test_rollups.KILLED.replace("import rollups", "import sample_tiers as rollups")
+
+
+def test_a_kill_between_any_two_steps_harms_nothing(
+    put: Put, ask: Ask, store: Store, settings: Settings
+) -> None:
+    chance = random.Random(9)
+    end = now()
+    start = end - timedelta(hours=60)
+    sent = some(chance, start, end - timedelta(hours=30), 200)
+    send(put, sent)
+    keep_up(store, end)
+    send(put, more := some(chance, start, end, 200))
+    store.close()
+    ended = kills = 0
+    for step in range(1, 40):
+        command = [sys.executable, "-c", KILLED, str(settings.path), str(step)]
+        ended = subprocess.run(command, cwd=Path.cwd(), timeout=120).returncode
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+        kills += 1
+    assert ended == 0
+    assert kills > 3
+    store.__init__(settings)  # type: ignore[misc]
+    assert_trend(ask("host_trend", start=start, end=end, buckets=10).to_pylist(), sent + more, start, end)
+    assert list(rebuild(Alone(store.cursor()), naive(end)))[-1]["differences"] == 0
+
+
+def test_rebuild_names_and_replaces_cells_of_samples_that_differ(put: Put, ask: Ask, store: Store) -> None:
+    end = now()
+    start = end - timedelta(days=4)
+    sent = some(random.Random(6), start, end, 600)
+    send(put, sent)
+    keep_up(store, end)
+    steps = list(rebuild(Alone(store.cursor()), naive(end)))
+    assert steps[-1]["differences"] == 0
+    assert steps[-1]["cells"] > 100
+    cursor = store.cursor()
+    cursor.execute(f"UPDATE {HOURS_TABLE} SET max = max + 1 WHERE ts = (SELECT min(ts) FROM {HOURS_TABLE})")
+    cursor.execute(f"UPDATE {DAYS_TABLE} SET sum = sum + 1 WHERE ts = (SELECT max(ts) FROM {DAYS_TABLE})")
+    cursor.execute(f"DELETE FROM {HOURS_TABLE} WHERE ts = (SELECT max(ts) FROM {HOURS_TABLE})")
+    steps = list(rebuild(Alone(store.cursor()), naive(end)))
+    told = [each for step in steps[:-1] for each in step["first"]]
+    assert any(each.startswith(HOURS_TABLE) and "box" in each for each in told)
+    assert any(each.startswith(DAYS_TABLE) for each in told)
+    assert list(rebuild(Alone(store.cursor()), naive(end)))[-1]["differences"] == 0
+    assert_trend(ask("host_trend", start=start, end=end, buckets=4).to_pylist(), sent, start, end)
