@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cli.progress import Progress
-from warehouse import retention, sample_tiers
+from warehouse import retention, sum_tiers
 from warehouse.errors import InvalidInputError
 from warehouse.judge import Judge
 from warehouse.keeper import Keeper
@@ -126,7 +126,7 @@ def _fill(folder: Path, asked: Wanted, *, port: int, dashboard: int) -> str:
                 now().replace(tzinfo=None),
                 lambda day: progress.tell_share("days rolled up", (day - start).days, days),
             )
-            sample_tiers.keep_up(Alone(cursor), now().replace(tzinfo=None))
+            sum_tiers.keep_up(Alone(cursor), now().replace(tzinfo=None))
             cursor.execute("CHECKPOINT")
             cursor.close()
         _judge(store)

@@ -48,7 +48,7 @@ def test_only_the_writers_change_rows() -> None:
         "warehouse/copying.py",
         "warehouse/cold.py",
     }
-    makers = ("tiers", "placing", "rollups", "sample_tiers", "run_tiers", "objectives")
+    makers = ("tiers", "placing", "rollups", "sum_tiers", "run_tiers", "objectives")
     celled = {f"warehouse/{name}.py" for name in makers}
     made_up = {f"warehouse/simulation/{name}.py" for name in ("build", "runs", "scene")}
     assert found == storing | running | celled | kept | made_up

@@ -19,7 +19,15 @@ GROWING = (
     *("query_stat", "query_latency", "lock_wait", "database_state"),
     *("load_request", "load_beat", "load_error", "batch", "audit"),
     *("attempt_cell_5m", "attempt_cell_1h", "attempt_cell_1d", "attempt_cell_outcome"),
-    *("attempt_cell_above", "sample_cell_1h", "sample_cell_1d", "run_cell", "run_cell_outcome"),
+    *(
+        "attempt_cell_above",
+        "sample_cell_1h",
+        "sample_cell_1d",
+        "query_stat_cell_1h",
+        "query_stat_cell_1d",
+        "run_cell",
+        "run_cell_outcome",
+    ),
 )
 """Tables whose rows are only added while nothing is rolled up or deleted by age, and never updated: all of
 them but a tail is copied and proved beforehand. All others are small, and copied whole at the end.

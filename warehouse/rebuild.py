@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from warehouse import run_tiers, sample_tiers, tiers
+from warehouse import run_tiers, sum_tiers, tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span, day_cells
 from warehouse.objectives import ABOVE
 from warehouse.placing import DAYS, OUTCOMES, put_day, replace
 from warehouse.rollups import Hands, fine_and_hours, renew
+from warehouse.sum_cells import KINDS
 from warehouse.tiers import ATTEMPT, floor, following
 from warehouse.transaction import transaction
 
@@ -20,14 +21,16 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Step = dict[str, Any]
-"""`day`, `samples` (of a day) or `run` with how many cells were compared, which differ; `end` with sums."""
+"""`day`, `sample` or `query_stat` (of a day) or `run` with how many cells were compared and which differ, or
+`end` with the sums.
+"""
 
 MOST_TOLD = 5
 """Differences that are told of each day."""
 
 
 def rebuild(hands: Hands, at: datetime) -> Iterator[Step]:
-    """Go through all sealed days whose attempts or samples are kept, and all runs whose requests are.
+    """Go through all sealed days whose single rows are kept, and all runs whose requests are.
 
     Nothing else may change cells meanwhile.
     What is dirty is renewed first, so that every difference is a fault. Raises StorageError.
@@ -45,9 +48,10 @@ def rebuild(hands: Hands, at: datetime) -> Iterator[Step]:
             compared, different = compared + step["cells"], different + step["differences"]
             yield step
             start = end
-    for day, cells, told in sample_tiers.proved(hands):
-        compared, different = compared + cells, different + len(told)
-        yield _step("samples", {"day": f"{day:%Y-%m-%d}"}, cells, told)
+    for kind in KINDS:
+        for day, cells, told in sum_tiers.proved(hands, kind):
+            compared, different = compared + cells, different + len(told)
+            yield _step(kind.name, {"day": f"{day:%Y-%m-%d}"}, cells, told)
     run_tiers.keep_up(hands, at)
     for run_id, cells, told in run_tiers.proved(hands):
         compared, different = compared + cells, different + len(told)

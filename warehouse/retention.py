@@ -6,11 +6,12 @@ import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from warehouse import run_tiers, sample_cells, sample_tiers, tiers
+from warehouse import run_tiers, tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES
 from warehouse.objectives import ABOVE
 from warehouse.placing import OUTCOMES
-from warehouse.tiers import ATTEMPT, FINE_DAYS, SAMPLE, floor
+from warehouse.sum_cells import KINDS, QUERIES
+from warehouse.tiers import ATTEMPT, FINE_DAYS, floor
 from warehouse.transaction import transaction
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ CELL_DAYS, FINE_CELL_DAYS = 400, 100
 _AGED = (
     ("gap", "until_ts", 0),
     ("event", "ts", 0),
-    ("query_stat", "ts", 0),
     ("query_latency", "ts", 0),
     ("lock_wait", "ts", 0),
     ("database_state", "ts", 0),
@@ -53,23 +53,24 @@ def expire(
 ) -> dict[str, int]:
     """Delete rows older than `raw_days` before `at` (UTC, naive); returns how many per table.
 
-    Attempts and samples go only where cells hold them; cells of hours after `cell_days`, those of 5 minutes
-    after `fine_cell_days`, those of days never. The newest event of each job and state of each database stay:
-    they are the present state. A query's shape goes with the last of its statistics. Of load tests only the
-    single requests go, and only where cells hold them; those of baselines stay. Each day of each table, and
-    each run, is a transaction of its own, so that batches wait for none of them long.
+    Attempts, samples and statistics of queries go only where cells hold them; cells of hours, and those of
+    days of queries, after `cell_days`, those of 5 minutes after `fine_cell_days`, others of days never. The
+    newest event of each job and state of each database stay: they are the present state. A query's shape goes
+    with the last of its cells. Of load tests only the single requests go, and only where cells hold them;
+    those of baselines stay. Each day of each table, and each run, is a transaction of its own, so that
+    batches wait for none of them long.
     """
     limit = at - timedelta(days=raw_days)
     deleted = {
         name: _expire_celled(connection, name, tiers.celled_until(connection, name, limit))
-        for name in (ATTEMPT, SAMPLE)
+        for name in (ATTEMPT, *(kind.name for kind in KINDS))
     }
     deleted |= _expire_cells(connection, at, cell_days, fine_cell_days)
     for table, column, extra_days in (*_AGED, _BATCHES):
         limit = at - timedelta(days=raw_days + extra_days)
         deleted[table] = _expire_table(connection, table, column, limit)
     deleted |= _expire_runs(connection, at, at - timedelta(days=raw_days))
-    if deleted["query_stat"]:
+    if deleted[QUERIES.name] or deleted[QUERIES.table(DAY)]:
         deleted["query_shape"] = _expire_shapes(connection, at - timedelta(days=raw_days))
     if any(deleted.values()):
         log.info("retention deleted %s", ", ".join(f"{n} {table}s" for table, n in deleted.items() if n))
@@ -99,7 +100,7 @@ def tell_cells(
     fine_cell_days = min(fine_cell_days, cell_days)
     for name, days in (
         (tiers.CELLS, cell_days),
-        (sample_tiers.CELLS, cell_days),
+        *((kind.cells, cell_days) for kind in KINDS),
         (tiers.FINE, FINE_DAYS),
         (tiers.FINE_CELLS, fine_cell_days),
     ):
@@ -118,8 +119,10 @@ def _expire_cells(
         for table in (OUTCOMES, ABOVE):
             connection.execute(f"DELETE FROM {table} WHERE ts < ? AND width_s = ?", [limit, width_s])
         deleted[TABLES[width_s]] = _expire_table(connection, TABLES[width_s], "ts", limit)
-    hours = sample_cells.TABLES[HOUR]
-    deleted[hours] = _expire_table(connection, hours, "ts", floor(at - timedelta(days=cell_days), DAY))
+    limit = floor(at - timedelta(days=cell_days), DAY)
+    for kind in KINDS:
+        for table in (kind.table(width_s) for width_s in ((HOUR,) if kind.keeps_days else (HOUR, DAY))):
+            deleted[table] = _expire_table(connection, table, "ts", limit)
     connection.execute(
         "UPDATE attempt_cell_5m SET histogram = NULL WHERE ts < ? AND histogram IS NOT NULL",
         [fine - timedelta(days=2)],
@@ -150,10 +153,18 @@ def _expire_table(connection: DuckDBPyConnection, table: str, column: str, limit
 
 
 def _expire_shapes(connection: DuckDBPyConnection, limit: datetime) -> int:
-    """Delete the shapes whose last statistics are gone, so that their source may have new ones."""
+    """Delete the shapes whose last cells are gone; those of which only cells are left count against no limit.
+
+    So their source may have new ones.
+    """
+    connection.execute(
+        "UPDATE query_shape SET is_old = NOT is_old WHERE first_seen_at < $limit "
+        "AND is_old = (shape_id IN (SELECT shape_id FROM query_stat))",
+        {"limit": limit},
+    )
     rows = connection.execute(
-        "DELETE FROM query_shape "
-        "WHERE first_seen_at < ? AND shape_id NOT IN (SELECT shape_id FROM query_stat)",
+        f"DELETE FROM query_shape WHERE first_seen_at < ? AND is_old "
+        f"AND shape_id NOT IN (SELECT shape_id FROM {QUERIES.table(DAY)})",
         [limit],
     ).fetchall()
     return int(rows[0][0])

@@ -31,6 +31,18 @@ NEW_SHAPES = """
     ORDER BY first_seen_at, target, database, shape
 """
 
+STATS_WITH_SHAPES = f"""
+    incoming_query_stats AS incoming
+    LEFT JOIN query_shape AS own
+        ON own.target = incoming.target AND own.database = incoming.database
+        AND own.shape = incoming.shape
+    LEFT JOIN query_shape AS other
+        ON other.target = incoming.target AND other.database = incoming.database
+        AND other.shape = '{OTHER}'
+"""
+SHAPE_OF_STAT = "coalesce(own.shape_id, other.shape_id)"
+"""SQL for a batch's statistics and the shape each is kept under."""
+
 COLUMNS = "(target, database, shape, category, query, source, first_seen_at)"
 
 
@@ -46,7 +58,9 @@ def add_shapes(connection: DuckDBPyConnection, source: str) -> None:
         """,
         {"other": OTHER},
     )
-    held = connection.execute("SELECT count(*) FROM query_shape WHERE source = ?", [source]).fetchall()[0][0]
+    held = connection.execute(
+        "SELECT count(*) FROM query_shape WHERE source = ? AND NOT is_old", [source]
+    ).fetchall()[0][0]
     room = max(0, SHAPES_PER_SOURCE - held)
     connection.execute(
         f"INSERT INTO query_shape {COLUMNS} "  # noqa: S608 - constants
@@ -66,18 +80,11 @@ def add_shapes(connection: DuckDBPyConnection, source: str) -> None:
 def insert_stats(connection: DuckDBPyConnection) -> None:
     """Store what the calls took, under `other` where the shape found no place."""
     connection.execute(
-        """
+        f"""
         INSERT INTO query_stat
-        SELECT incoming.at, since, coalesce(own.shape_id, other.shape_id), calls, total_us, squares_us2,
+        SELECT incoming.at, since, {SHAPE_OF_STAT}, calls, total_us, squares_us2,
             min_us, max_us, ceiling_us, rows, blocks_hit, blocks_read, blocks_dirtied, blocks_written,
             temp_blocks, io_us, wal_bytes, errors, unindexed, is_partial
-        FROM incoming_query_stats AS incoming
-        LEFT JOIN query_shape AS own
-            ON own.target = incoming.target AND own.database = incoming.database
-            AND own.shape = incoming.shape
-        LEFT JOIN query_shape AS other
-            ON other.target = incoming.target AND other.database = incoming.database
-            AND other.shape = $other
-        """,
-        {"other": OTHER},
+        FROM {STATS_WITH_SHAPES}
+        """  # noqa: S608 - constants
     )

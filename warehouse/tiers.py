@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse.series import ATTEMPT_SERIES, SAMPLE_SERIES
+from warehouse.shapes import SHAPE_OF_STAT, STATS_WITH_SHAPES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from warehouse.checks import Incoming
 
-ATTEMPT, SAMPLE = "attempt", "sample"
+ATTEMPT, SAMPLE, QUERY_STAT = "attempt", "sample", "query_stat"
 """Tables of raw rows that have cells; the tier of each is called by its name, that of its days NAME_1d."""
 
 FINE_DAYS = 30
@@ -122,7 +123,12 @@ def forget(connection: DuckDBPyConnection, name: str, done: Dirty, wanted: pa.Ta
 _LATE = {
     ATTEMPT: ("attempts", f"incoming_attempts AS incoming JOIN series {ATTEMPT_SERIES}"),
     SAMPLE: ("samples", f"incoming_samples AS incoming JOIN series {SAMPLE_SERIES}"),
+    QUERY_STAT: ("query_stats", STATS_WITH_SHAPES),
 }
+
+
+_KEYS = {QUERY_STAT: SHAPE_OF_STAT}
+"""SQL of what the rows of a tier are told apart by, where it is not the series."""
 
 
 def note_late(connection: DuckDBPyConnection, incoming: Incoming) -> None:
@@ -136,8 +142,9 @@ def note_late(connection: DuckDBPyConnection, incoming: Incoming) -> None:
             connection.execute(
                 f"""
                 INSERT INTO dirty (tier, series_id, hour)
-                SELECT DISTINCT ?, series_id, date_trunc('hour', incoming.at::TIMESTAMP) FROM {joined}
-                WHERE incoming.at::TIMESTAMP < ?
+                SELECT DISTINCT ?, {_KEYS.get(name, "series_id")},
+                    date_trunc('hour', incoming.at::TIMESTAMP)
+                FROM {joined} WHERE incoming.at::TIMESTAMP < ?
                 """,  # noqa: S608 - constants
                 [name, sealing],
             )

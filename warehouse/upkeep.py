@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 
-from warehouse import rollups, run_tiers, sample_tiers
+from warehouse import rollups, run_tiers, sum_tiers
 from warehouse.errors import StorageError
 from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
 from warehouse.model import now
@@ -89,7 +89,7 @@ class Upkeep:
             self._hands.begin()
             try:
                 at = now().replace(tzinfo=None)
-                for tier in (rollups, sample_tiers, run_tiers):
+                for tier in (rollups, sum_tiers, run_tiers):
                     if not self._ended.is_set():
                         tier.keep_up(self._hands, at)
             except (StorageError, duckdb.Error) as error:

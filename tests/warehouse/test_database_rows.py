@@ -14,10 +14,11 @@ from tests.warehouse.records import (
     query_shape,
     query_stat,
 )
-from warehouse import shapes
+from warehouse import shapes, sum_tiers
 from warehouse.errors import InvalidInputError
 from warehouse.model import RECORDS, Batch, Receipt, Record, now
 from warehouse.retention import expire
+from warehouse.rollups import Alone
 from warehouse.store import Store
 from warehouse.writer import Writer
 
@@ -107,16 +108,30 @@ def test_a_wrong_number_is_named(put: Put, store: Store, fields: dict[str, objec
     assert query(store, "SELECT count(*) FROM query_shape") == [(0,)]
 
 
-def test_retention_spares_the_present_state_and_drops_shapes_without_statistics(
-    put: Put, store: Store, writer: Writer
+def test_retention_spares_the_present_state_and_keeps_shapes_as_long_as_their_cells(
+    put: Put, store: Store, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(shapes, "SHAPES_PER_SOURCE", 2)
     old = now() - timedelta(days=40)
     put(batch(query_shape(old, shape="old1"), query_stat(old, shape="old1")))
     put(batch(query_shape(old, shape="kept"), query_stat(old, shape="kept"), query_stat(shape="kept")))
     put(batch(database_state(old - timedelta(days=1), state="down"), database_state(old), lock_wait(old)))
     at = now().replace(tzinfo=None)
+    stored = "SELECT shape, is_old FROM query_shape ORDER BY shape"
     writer.submit(lambda connection: expire(connection, at, 30)).result(30)
-    assert query(store, "SELECT shape FROM query_shape") == [("kept",)]
+    assert query(store, "SELECT count(*) FROM query_stat") == [(3,)], "no cells hold them yet"
+    assert query(store, stored) == [("kept", False), ("old1", False)]
+    sum_tiers.keep_up(Alone(store.cursor()), at)
+    writer.submit(lambda connection: expire(connection, at, 30)).result(30)
     assert query(store, "SELECT count(*) FROM query_stat") == [(1,)]
+    assert query(store, stored) == [("kept", False), ("old1", True)]
+    put(batch(query_stat(shape="new1")))
+    assert query(store, stored) == [("kept", False), ("new1", False), ("old1", True)], "old ones leave room"
+    put(batch(query_stat(shape="new2")))
+    assert query(store, "SELECT shape FROM query_shape WHERE shape = 'other'") == [("other",)]
+    put(batch(query_stat(old, shape="old1")))
+    sum_tiers.keep_up(Alone(store.cursor()), at)
+    writer.submit(lambda connection: expire(connection, at, 30, cell_days=35)).result(30)
+    assert ("old1",) not in query(store, "SELECT shape FROM query_shape")
     assert query(store, "SELECT state FROM database_state") == [("ok",)]
     assert query(store, "SELECT count(*) FROM lock_wait") == [(0,)]

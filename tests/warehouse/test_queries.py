@@ -62,7 +62,7 @@ def test_sums_shares_and_deviations_are_those_of_the_calls(put: Put, ask: Ask, a
     assert (first["max_ms"], first["max_is_known"]) == (50.0, True)
     assert (first["rows_per_call"], first["hit_ratio"]) == (2.0, 0.75)
     assert [row["share"] for row in found] == [pytest.approx(0.56), pytest.approx(0.44)]
-    send(put, query_stat(at, 1, 100.0, shape="c3", database="other", squares_us2=None))
+    send(put, query_stat(at, 2, 50.0, shape="c3", database="other", squares_us2=None))
     others = rows(ask("slow_queries", start=at, end=at + timedelta(minutes=1), database=("other",)))
     assert [(row["shape"], row["share"], row["sd_ms"]) for row in others] == [("c3", 0.5, None)]
     writes = rows(ask("slow_queries", start=at, end=now(), category=("write",)))

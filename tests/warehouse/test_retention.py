@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from tests.warehouse.loading import TARGETS, rows
 from tests.warehouse.records import attempt, sample
-from warehouse import rollups, run_tiers, runs, sample_tiers
+from warehouse import rollups, run_tiers, runs, sum_tiers
 from warehouse.model import Batch, Event, Gap, GapReason, JobState, Receipt, now
 from warehouse.plan import make_plan
 from warehouse.retention import expire
@@ -45,7 +45,7 @@ def test_old_rows_go_and_young_ones_stay(put: Callable[[Batch], Receipt], store:
         )
     )
     rollups.build(store.cursor(), at.replace(tzinfo=None))
-    sample_tiers.keep_up(Alone(store.cursor()), at.replace(tzinfo=None))
+    sum_tiers.keep_up(Alone(store.cursor()), at.replace(tzinfo=None))
     deleted = expire(store.cursor(), at.replace(tzinfo=None), DAYS)
     assert {table: rows for table, rows in deleted.items() if rows or table == "batch"} == {
         "attempt": 4,

@@ -12,7 +12,8 @@ from warehouse.questions.asking import (
     Window,
     chosen,
 )
-from warehouse.questions.sample_sums import summed
+from warehouse.questions.sums import summed
+from warehouse.sum_cells import SAMPLES
 
 SILENT_S = 180
 """Seconds after which a part that said nothing is silent; collectors repeat its state every minute."""
@@ -88,6 +89,7 @@ def database_trend(asked: DatabaseTrend) -> Staged:
     """Mean and maximum of each number over time, per object. Nothing is added up over objects."""
     return summed(
         asked,
+        SAMPLES,
         {"target": list(asked.target), "metric": list(asked.metric), "object": list(asked.object)},
         which=f"kind = 'database' AND {chosen('target', 'target')} AND {chosen('metric', 'metric')} "
         f"AND {chosen('object', 'object')}",
@@ -102,6 +104,7 @@ def database_now(asked: DatabaseNumbers) -> Staged:
     """The newest sample of each number and object within the window."""
     return summed(
         asked,
+        SAMPLES,
         {"target": list(asked.target), "metric": list(asked.metric)},
         which=f"kind = 'database' AND {chosen('target', 'target')} AND {chosen('metric', 'metric')}",
         told='SELECT target, object, metric, unit, direction, last_at AS "at", last_value AS value, '

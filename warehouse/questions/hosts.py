@@ -12,7 +12,8 @@ from warehouse.questions.asking import (
     chosen,
     newest,
 )
-from warehouse.questions.sample_sums import summed
+from warehouse.questions.sums import summed
+from warehouse.sum_cells import SAMPLES
 
 
 class HostTrend(Trend):
@@ -53,6 +54,7 @@ def host_trend(asked: HostTrend) -> Staged:
     """Mean and maximum of each metric over time, per object. Nothing is added up over objects."""
     return summed(
         asked,
+        SAMPLES,
         {"host": list(asked.host), "metric": list(asked.metric), "object": list(asked.object)},
         which=f"kind = 'host' AND {chosen('target', 'host')} AND {chosen('metric', 'metric')} "
         f"AND {chosen('object', 'object')}",
@@ -67,6 +69,7 @@ def host_now(asked: HostWindow) -> Staged:
     """The newest sample of each metric and object within the window."""
     return summed(
         asked,
+        SAMPLES,
         {"host": list(asked.host)},
         which=f"kind = 'host' AND {chosen('target', 'host')}",
         told='SELECT target AS host, object, metric, unit, last_at AS "at", last_value AS value, '
@@ -83,6 +86,7 @@ def top_processes(asked: HostWindow) -> Staged:
     """
     return summed(
         asked,
+        SAMPLES,
         {"host": list(asked.host)},
         which=f"kind = 'host' AND starts_with(metric, 'process_') AND {chosen('target', 'host')}",
         told=f"""

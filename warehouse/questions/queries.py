@@ -8,28 +8,29 @@ from pydantic import Field
 
 from warehouse.model import QueryCategory
 from warehouse.questions.asking import (
-    BUCKET,
     IN_WINDOW,
     Nothing,
+    Staged,
     Statement,
     Texts,
     Trend,
     Window,
     chosen,
 )
+from warehouse.questions.sums import summed
+from warehouse.sum_cells import QUERIES
 
-MAX = """
-    max(CASE WHEN max_us IS NOT NULL THEN max_us ELSE ceiling_us END) / 1000 AS max_ms,
-    coalesce(max(max_us) >= max(CASE WHEN max_us IS NULL THEN ceiling_us ELSE 0 END), FALSE) AS max_is_known
-"""
-"""SQL for the longest call, or the ceiling where the longest may hide in an interval that tells only that."""
-
-SUMS = f"""
+SUMS = """
     sum(calls)::BIGINT AS calls, sum(total_us) / 1000 AS total_ms,
-    sum(total_us) / sum(calls) / 1000 AS mean_ms, {MAX},
+    sum(total_us) / sum(calls) / 1000 AS mean_ms,
+    greatest(max(max_us), max(ceiling_us)) / 1000 AS max_ms,
+    coalesce(max(max_us) >= coalesce(max(ceiling_us), 0), FALSE) AS max_is_known,
     sum(rows)::BIGINT AS rows, sum(blocks_read)::BIGINT AS blocks_read, sum(io_us) / 1000 AS io_ms
 """
-"""SQL for what calls took together. Means stand on sums; nothing is averaged twice."""
+"""SQL for what the calls of cells took together. Means stand on sums; nothing is averaged twice.
+
+The longest call is the ceiling where it may hide in an interval that tells only that.
+"""
 
 ORDERS = {
     "total": "total_ms",
@@ -72,13 +73,13 @@ class QueryLoad(Trend):
     database: Texts = ()
 
 
-def chosen_shapes(*more: str) -> str:
-    """SQL for the chosen shapes."""
-    filters = [chosen("target", "target"), chosen("database", "database"), *more]
-    return f"SELECT * FROM query_shape WHERE {' AND '.join(filters)}"
+SHAPES = f"{chosen('target', 'target')} AND {chosen('database', 'database')}"
+"""SQL for the condition of the chosen databases' shapes."""
+
+CHOSEN_SHAPES = f"SELECT * FROM query_shape WHERE {SHAPES}"
 
 
-def slow_queries(asked: SlowQueries) -> Statement:
+def slow_queries(asked: SlowQueries) -> Staged:
     """The foremost query shapes by total, mean or longest time, calls, I/O (blocks) or rows.
 
     Statistics are deltas between two samples and count where the later one lies. `share` is of all time
@@ -87,10 +88,8 @@ def slow_queries(asked: SlowQueries) -> Statement:
     `max_is_known` is false: the server tells only the longest call of its life. `is_partial`: counters
     were reset meanwhile, so the true numbers are higher.
     """
-    return Statement(
-        f"""
-        WITH chosen AS (SELECT * FROM query_shape WHERE {chosen("target", "target")}),
-        summed AS (
+    told = f"""
+        , sums AS (
             SELECT shape_id, {SUMS},
                 CASE WHEN count(squares_us2) = count(*)
                     THEN sqrt(greatest(sum(squares_us2) / sum(calls) - pow(sum(total_us) / sum(calls), 2), 0))
@@ -99,93 +98,96 @@ def slow_queries(asked: SlowQueries) -> Statement:
                 sum(blocks_written)::BIGINT AS blocks_written, sum(temp_blocks)::BIGINT AS temp_blocks,
                 sum(wal_bytes)::BIGINT AS wal_bytes, sum(errors)::BIGINT AS errors,
                 sum(unindexed)::BIGINT AS unindexed, bool_or(is_partial) AS is_partial,
-                max(ts) AS last_seen_at, count(*) AS intervals
-            FROM query_stat
-            WHERE {IN_WINDOW} AND shape_id IN (SELECT shape_id FROM chosen)
+                max(last_at) AS last_seen_at, sum(intervals)::BIGINT AS intervals, bit_or(tags) AS tags
+            FROM summed
             GROUP BY shape_id
         ),
         shared AS (
-            SELECT chosen.*, summed.* EXCLUDE (shape_id),
+            SELECT query_shape.*, sums.* EXCLUDE (shape_id),
                 total_ms / nullif(sum(total_ms) OVER (PARTITION BY target), 0) AS share
-            FROM summed JOIN chosen USING (shape_id)
+            FROM sums JOIN query_shape USING (shape_id)
         )
         SELECT target, database, shape, category, query, calls, total_ms, mean_ms, sd_ms, max_ms,
             max_is_known, rows, rows / calls AS rows_per_call, blocks_hit, blocks_read,
             blocks_hit / nullif(blocks_hit + blocks_read, 0) AS hit_ratio, blocks_dirtied, blocks_written,
             temp_blocks, io_ms, wal_bytes, errors, unindexed, share, is_partial, first_seen_at, last_seen_at,
-            intervals
+            intervals, tags
         FROM shared
         WHERE {chosen("database", "database")} AND {chosen("category", "category")}
             AND {chosen("shape", "shape")}
         ORDER BY {ORDERS[asked.by]} DESC NULLS LAST, target, database, shape
         LIMIT $limit
-        """,
-        asked.values(
-            target=asked.target,
-            database=asked.database,
-            category=[category.value for category in asked.category],
-            shape=asked.shape,
-            limit=asked.limit,
-        ),
-    )
+    """
+    values = {
+        "target": list(asked.target),
+        "database": list(asked.database),
+        "category": [category.value for category in asked.category],
+        "shape": list(asked.shape),
+        "limit": asked.limit,
+    }
+    return summed(asked, QUERIES, values, which=chosen("target", "target"), told=told)
 
 
-def query_trend(asked: QueryTrend) -> Statement:
+def _chosen(asked: Queries | QueryTrend | QueryLoad) -> dict[str, list[str]]:
+    return {"target": list(asked.target), "database": list(asked.database)}
+
+
+def query_trend(asked: QueryTrend) -> Staged:
     """What the calls of each shape took over time. `load` is how many of them ran at once on average."""
-    return Statement(
-        f"""
-        WITH chosen AS ({chosen_shapes(chosen("shape", "shape"))}),
-        grouped AS (
-            SELECT {BUCKET} AS bucket_at, shape_id, {SUMS}, sum(blocks_hit)::BIGINT AS blocks_hit,
-                bool_or(is_partial) AS is_partial
-            FROM query_stat
-            WHERE {IN_WINDOW} AND shape_id IN (SELECT shape_id FROM chosen)
-            GROUP BY 1, 2
-        )
-        SELECT bucket_at, $bucket_ms // 1000 AS bucket_s, target, database, shape, calls, total_ms, mean_ms,
-            max_ms, max_is_known, total_ms / $bucket_ms AS load, rows, io_ms, blocks_read, blocks_hit,
-            is_partial
-        FROM grouped JOIN chosen USING (shape_id)
+    return summed(
+        asked,
+        QUERIES,
+        {**_chosen(asked), "shape": list(asked.shape)},
+        which=f"{SHAPES} AND {chosen('shape', 'shape')}",
+        told=f"""
+            SELECT bucket_at, bucket_s, target, database, shape, calls, total_ms, mean_ms, max_ms,
+                max_is_known, total_ms / (bucket_s * 1000) AS load, rows, io_ms, blocks_read, blocks_hit,
+                is_partial, tags
+            FROM (
+                SELECT bucket_at, bucket_s, shape_id, {SUMS}, sum(blocks_hit)::BIGINT AS blocks_hit,
+                    bool_or(is_partial) AS is_partial, bit_or(tags) AS tags
+                FROM summed GROUP BY ALL
+            ) JOIN query_shape USING (shape_id)
         """,
-        asked.values(target=asked.target, database=asked.database, shape=asked.shape),
         order="bucket_at, target, database, shape",
     )
 
 
-def query_load(asked: QueryLoad) -> Statement:
+def query_load(asked: QueryLoad) -> Staged:
     """What queries took over time by what they do. `load` is how many of them ran at once on average."""
-    return Statement(
-        f"""
-        WITH chosen AS ({chosen_shapes()})
-        SELECT {BUCKET} AS bucket_at, $bucket_ms // 1000 AS bucket_s, target, category,
-            sum(calls)::BIGINT AS calls, sum(total_us) / 1000 AS total_ms,
-            sum(total_us) / 1000 / $bucket_ms AS load
-        FROM query_stat JOIN chosen USING (shape_id)
-        WHERE {IN_WINDOW}
-        GROUP BY ALL
+    return summed(
+        asked,
+        QUERIES,
+        _chosen(asked),
+        which=SHAPES,
+        told="""
+            SELECT bucket_at, bucket_s, target, category, sum(calls)::BIGINT AS calls,
+                sum(total_us) / 1000 AS total_ms, sum(total_us) / 1000 / (bucket_s * 1000) AS load,
+                bit_or(tags) AS tags
+            FROM summed JOIN query_shape USING (shape_id)
+            GROUP BY bucket_at, bucket_s, target, category
         """,
-        asked.values(target=asked.target, database=asked.database),
         order="bucket_at, target, category",
     )
 
 
-def query_patterns(asked: Queries) -> Statement:
+def query_patterns(asked: Queries) -> Staged:
     """What the databases were asked, by what it does; shares are of the chosen databases' calls and time."""
-    return Statement(
-        f"""
-        WITH chosen AS ({chosen_shapes()}),
-        summed AS (
-            SELECT target, category, count(DISTINCT shape_id) AS shapes, {SUMS}
-            FROM query_stat JOIN chosen USING (shape_id)
-            WHERE {IN_WINDOW}
-            GROUP BY target, category
-        )
-        SELECT target, category, shapes, calls, total_ms, mean_ms, rows, blocks_read, io_ms,
-            calls / sum(calls) OVER (PARTITION BY target) AS share_calls,
-            total_ms / nullif(sum(total_ms) OVER (PARTITION BY target), 0) AS share_time
-        FROM summed
+    return summed(
+        asked,
+        QUERIES,
+        _chosen(asked),
+        which=SHAPES,
+        told=f"""
+            SELECT target, category, shapes, calls, total_ms, mean_ms, rows, blocks_read, io_ms,
+                calls / sum(calls) OVER (PARTITION BY target) AS share_calls,
+                total_ms / nullif(sum(total_ms) OVER (PARTITION BY target), 0) AS share_time, tags
+            FROM (
+                SELECT target, category, count(DISTINCT shape_id) AS shapes, {SUMS}, bit_or(tags) AS tags
+                FROM summed JOIN query_shape USING (shape_id)
+                GROUP BY target, category
+            )
         """,
-        asked.values(target=asked.target, database=asked.database),
         order="target, total_ms DESC, category",
     )
 
@@ -194,7 +196,7 @@ def query_stats(asked: Queries) -> Statement:
     """Statistics of each shape and interval as they were measured, durations in microseconds."""
     return Statement(
         f"""
-        WITH chosen AS ({chosen_shapes()})
+        WITH chosen AS ({CHOSEN_SHAPES})
         SELECT ts AS "at", since_ts AS since, target, database, shape,
             query_stat.* EXCLUDE (ts, since_ts, shape_id)
         FROM query_stat JOIN chosen USING (shape_id)

@@ -6,8 +6,10 @@ from datetime import datetime
 
 from pydantic import model_validator
 
-from warehouse.questions.asking import IN_WINDOW, Edge, Statement, stored
-from warehouse.questions.queries import SUMS, Queries, chosen_shapes
+from warehouse.questions.asking import IN_WINDOW, Edge, Staged, Statement, stored
+from warehouse.questions.queries import CHOSEN_SHAPES, SHAPES, SUMS, Queries
+from warehouse.questions.sums import summed
+from warehouse.sum_cells import QUERIES
 
 LEARNING_MIN = 10
 """Minutes after the first statistics of a database in which every shape is new only to us."""
@@ -62,33 +64,34 @@ SUSPECTS = f"""
 """SQL for why a shape may be worth a look: 1,000 blocks are 8 MB, 128 are 1 MB, at PostgreSQL's 8 kB."""
 
 
-def query_suspects(asked: Queries) -> Statement:
+def query_suspects(asked: Queries) -> Staged:
     """Shapes worth a look, each with its reason and the number that speaks for it, at or above a threshold.
 
     A shape that touches many blocks for each row it gives back probably reads a table from end to end. One
     that gives a row at a time and is called far more often than any other read of its database is probably
     called in a loop, once for each row of another (N + 1 queries).
     """
-    return Statement(
-        f"""
-        WITH chosen AS ({chosen_shapes()}),
-        summed AS (
-            SELECT shape_id, {SUMS}, sum(blocks_hit)::BIGINT AS blocks_hit,
-                sum(temp_blocks)::BIGINT AS temp_blocks, sum(unindexed)::BIGINT AS unindexed
-            FROM query_stat
-            WHERE {IN_WINDOW} AND shape_id IN (SELECT shape_id FROM chosen)
-            GROUP BY shape_id
-        )
-        SELECT target, database, shape, category, query, reason, value, unit, threshold, calls, total_ms,
-            mean_ms
-        FROM (
-            SELECT *,
-                lead(calls) OVER (PARTITION BY target, database, category ORDER BY calls DESC) AS next_calls
-            FROM summed JOIN chosen USING (shape_id)
-        ), LATERAL ({SUSPECTS})
-        WHERE value >= threshold
+    return summed(
+        asked,
+        QUERIES,
+        {"target": list(asked.target), "database": list(asked.database)},
+        which=SHAPES,
+        told=f"""
+            SELECT target, database, shape, category, query, reason, value, unit, threshold, calls, total_ms,
+                mean_ms, tags
+            FROM (
+                SELECT *, lead(calls) OVER (
+                    PARTITION BY target, database, category ORDER BY calls DESC
+                ) AS next_calls
+                FROM (
+                    SELECT shape_id, {SUMS}, sum(blocks_hit)::BIGINT AS blocks_hit,
+                        sum(temp_blocks)::BIGINT AS temp_blocks, sum(unindexed)::BIGINT AS unindexed,
+                        bit_or(tags) AS tags
+                    FROM summed GROUP BY shape_id
+                ) JOIN query_shape USING (shape_id)
+            ), LATERAL ({SUSPECTS})
+            WHERE value >= threshold
         """,
-        asked.values(target=asked.target, database=asked.database),
         order="total_ms DESC, target, database, shape, reason",
     )
 
@@ -102,7 +105,7 @@ def query_changes(asked: QueryChanges) -> Statement:
     """
     return Statement(
         f"""
-        WITH chosen AS ({chosen_shapes()}),
+        WITH chosen AS ({CHOSEN_SHAPES}),
         watched AS (
             SELECT target, database, min(first_seen_at) AS watched_from FROM chosen GROUP BY target, database
         ),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
-import pyarrow as pa
 from pydantic import Field
 
 from warehouse.analysis.query_latency import judge
 from warehouse.analysis.query_p95 import SQUARES_ROUNDING
 from warehouse.model import LatencyMethod
-from warehouse.questions.asking import BUCKET, IN_WINDOW, Statement, Texts, Trend, Window, chosen
+from warehouse.questions import stages, sums
+from warehouse.questions.asking import IN_WINDOW, Piece, Staged, Tables, Texts, Trend, Window, chosen, stored
+from warehouse.questions.joining import RAW
+from warehouse.questions.sources import Source
+from warehouse.sum_cells import QUERIES, SQUARES
 
 OBJECTIVE_MS = 100.0
 GAP_METRIC = "activity_gap_max_ms"
@@ -34,31 +36,63 @@ class QueryLatencyTrend(Trend):
     objective_ms: Objective = OBJECTIVE_MS
 
 
-def query_latency(asked: QueryLatencyWindow) -> Statement:
+def query_latency(asked: QueryLatencyWindow) -> Staged:
     """The p95 of query time as an interval, by source; verdict pass, fail, undetermined or no_data.
 
     The calls are those of shapes that read or write, and of those not known; transaction control, utility
     statements and definitions are left out. `statistics`: bounds from calls, sums, squares, least and
-    longest times. `activity`: from looking at running queries, never later than `gap_ms`.
-    `server_histogram`: the server's own buckets.
+    longest times, which are wider where the single statistics are deleted and cells of hours or days tell
+    them. `activity`: from looking at running queries, never later than `gap_ms`. `server_histogram`: the
+    server's own buckets. Of the latter two older times tell nothing.
     """
-    sql = _facts("NULL::TIMESTAMP_MS", "NULL::BIGINT", steps=4)
-    return Statement(sql, asked.values(target=asked.target), finish=_judging(asked.objective_ms))
+    return _staged(asked, steps=4, targets=True)
 
 
-def query_latency_trend(asked: QueryLatencyTrend) -> Statement:
+def query_latency_trend(asked: QueryLatencyTrend) -> Staged:
     """The p95 of query time as an interval over time, by source, as `query_latency` tells it."""
-    sql = _facts(BUCKET, "$bucket_ms // 1000", steps=1, targets=False)
-    return Statement(sql, asked.values(target=asked.target), finish=_judging(asked.objective_ms))
+    return _staged(asked, steps=1, targets=False)
 
 
-def _judging(objective_ms: float) -> partial[pa.Table]:
-    return partial(judge, objective_ms=objective_ms)
+def _staged(asked: QueryLatencyWindow | QueryLatencyTrend, *, steps: int, targets: bool) -> Staged:
+    def read(tables: Tables) -> list[Piece]:
+        held = stages.held(tables, QUERIES.name)
+        reading = sums.reading_of(asked, held, exact=True)
+        found = sums.found_in(reading, held, stored(asked.start))
+        stats = "\nUNION ALL BY NAME ".join(_bounds(each) for each in found)
+        bucket, width = "NULL::TIMESTAMP_MS", "NULL::BIGINT"
+        if isinstance(asked, Trend):
+            width_ms = reading.width_s * 1000
+            bucket = f"make_timestamp_ms(epoch_ms(ts) // {width_ms} * {width_ms})"
+            width = f"{reading.width_s}::BIGINT"
+        window = Window.values(asked, target=asked.target)
+        return [Piece("facts", _facts(stats, bucket, width, steps=steps, targets=targets), window)]
+
+    return Staged(
+        first=stages.tier_pieces(asked, QUERIES.name),
+        then=read,
+        join=lambda tables: judge(tables["facts"], asked.objective_ms),
+    )
+
+
+def _bounds(source: Source) -> str:
+    """SQL of what bounds the calls of single statistics or of cells."""
+    if source.width_s == RAW:
+        told = f"{SQUARES} AS squares_us2, max_us, ceiling_us"
+    else:
+        told = """
+            squares_us2, CASE WHEN max_us >= coalesce(ceiling_us, 0) THEN max_us END AS max_us,
+            greatest(max_us, ceiling_us) AS ceiling_us
+        """
+    rows = sums.rows_of(source, QUERIES, CHOSEN)
+    return f"SELECT ts, shape_id, calls, total_us, min_us, {told} FROM ({rows})"
+
+
+CHOSEN = f"category IN ('read', 'write', 'unknown') AND {chosen('target', 'target')}"
+"""SQL for the condition of the shapes whose calls count."""
 
 
 BOUNDED = f"""
-    SELECT target, ts, calls, total_us, mean_us, max_us,
-        CASE calls WHEN 1 THEN total_us * total_us ELSE squares_us2 END AS squares_us2,
+    SELECT target, ts, calls, total_us, mean_us, max_us, squares_us2,
         greatest(coalesce(min_us, 0), coalesce(mean_us - reach_us, 0)) AS low_us,
         least(coalesce(max_us, ceiling_us, total_us), total_us, coalesce(mean_us + reach_us, total_us))
             AS high_us
@@ -68,8 +102,7 @@ BOUNDED = f"""
                 greatest(squares_us2 / calls - pow(total_us / calls, 2), 0)
                 + {SQUARES_ROUNDING} * squares_us2 / calls
             )) AS reach_us
-        FROM query_stat JOIN chosen USING (shape_id)
-        WHERE {IN_WINDOW}
+        FROM stats JOIN query_shape USING (shape_id)
     )
 """
 """SQL for statistics with bounds for their calls: those told, and Samuelson's inequality where it is tighter.
@@ -82,7 +115,7 @@ def _class(value: str, steps: int) -> str:
     return f"TRY_CAST(floor(log2(greatest({value}, 0.001)) * {steps}) AS SMALLINT)"
 
 
-def _facts(bucket: str, width: str, *, steps: int, targets: bool = True) -> str:
+def _facts(stats: str, bucket: str, width: str, *, steps: int, targets: bool) -> str:
     """SQL for the rows that `judge` wants. The words are ours.
 
     Statistics are summed where their calls are alike: in so many `steps` to a doubling of their mean and of
@@ -95,10 +128,7 @@ def _facts(bucket: str, width: str, *, steps: int, targets: bool = True) -> str:
         WHERE engine <> 'redis' AND {chosen("target", "target")}
     """
     return f"""
-        WITH chosen AS (
-            SELECT shape_id, target FROM query_shape
-            WHERE category IN ('read', 'write', 'unknown') AND {chosen("target", "target")}
-        ),
+        WITH stats AS ({stats}),
         bounded AS ({BOUNDED}),
         gaps AS (
             SELECT ts, target, max(value) * 1000 AS gap_us

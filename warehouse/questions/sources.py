@@ -29,16 +29,17 @@ class Source:
     but: Pairs = ()
     unit_s: int = HOUR
 
-    def sql(self, columns: str, series: str, of: str = "", *, table: str = "") -> str:
+    def sql(self, columns: str, series: str, of: str = "", *, table: str = "", key: str = "series_id") -> str:
         """Select the columns of the cells, of their outcomes or of their counts against limits (`above`).
 
-        `series` is a condition on `series_id`; `table` names another than those of attempts.
+        `series` is a condition on `series_id`, or the `key` there is in its stead; `table` names another than
+        those of attempts.
         """
         conditions = [f"ts >= {literal(self.start)} AND ts < {literal(self.end)}", series]
         if self.only is not None:
-            conditions.append(f"(series_id, epoch_ms(ts) // {self.unit_s * 1000}) IN ({_pairs(self.only)})")
+            conditions.append(f"({key}, epoch_ms(ts) // {self.unit_s * 1000}) IN ({_pairs(self.only)})")
         if self.but:
-            conditions.append(f"(series_id, epoch_ms(ts) // {HOUR * 1000}) NOT IN ({_pairs(self.but)})")
+            conditions.append(f"({key}, epoch_ms(ts) // {HOUR * 1000}) NOT IN ({_pairs(self.but)})")
         table = table or ("attempt" if self.width_s == RAW else TABLES[self.width_s])
         if of == "outcome":
             table = "attempt_cell_outcome"

@@ -126,6 +126,10 @@ def storage(_: Nothing) -> Statement:
             UNION ALL
             SELECT 'sample_cell_1d', count(*), min(ts), max(ts) FROM sample_cell_1d
             UNION ALL
+            SELECT 'query_stat_cell_1h', count(*), min(ts), max(ts) FROM query_stat_cell_1h
+            UNION ALL
+            SELECT 'query_stat_cell_1d', count(*), min(ts), max(ts) FROM query_stat_cell_1d
+            UNION ALL
             SELECT 'tier', count(*), min(raw_from), max(sealed_until) FROM tier
             UNION ALL
             SELECT 'dirty', count(*), min(hour), max(hour) FROM dirty

@@ -1,4 +1,4 @@
-"""Cells of samples say what the samples say, however late those come, and still when they are gone."""
+"""Cells that add up say what their rows say, however late those come, and still when they are gone."""
 
 import random
 import signal
@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 
 from tests.warehouse import test_rollups
-from tests.warehouse.records import sample
+from tests.warehouse.records import query_shape, query_stat, sample
 from tests.warehouse.test_rollups import naive
-from warehouse import sample_tiers, tiers
-from warehouse.model import Batch, Outcome, Receipt, Sample, now
+from warehouse import sum_tiers, tiers
+from warehouse.model import Batch, Outcome, QueryShape, QueryStat, Receipt, Sample, now
 from warehouse.rebuild import rebuild
 from warehouse.retention import expire
 from warehouse.rollups import Alone
@@ -53,7 +53,7 @@ def some(chance: random.Random, start: datetime, end: datetime, many: int) -> li
 
 
 def keep_up(store: Store, at: datetime) -> None:
-    sample_tiers.keep_up(Alone(store.cursor()), naive(at))
+    sum_tiers.keep_up(Alone(store.cursor()), naive(at))
 
 
 def assert_trend(rows: list[dict[str, Any]], samples: list[Sample], start: datetime, end: datetime) -> None:
@@ -208,7 +208,7 @@ def test_what_a_clock_far_ahead_sealed_is_opened_again(put: Put, ask: Ask, store
     assert list(rebuild(Alone(store.cursor()), naive(end)))[-1]["differences"] == 0
 
 
-KILLED = test_rollups.KILLED.replace("import rollups", "import sample_tiers as rollups")
+KILLED = test_rollups.KILLED.replace("import rollups", "import sum_tiers as rollups")
 
 
 def test_a_kill_between_any_two_steps_harms_nothing(
@@ -256,3 +256,136 @@ def test_rebuild_names_and_replaces_cells_of_samples_that_differ(put: Put, ask: 
     assert any(each.startswith(DAYS_TABLE) for each in told)
     assert list(rebuild(Alone(store.cursor()), naive(end)))[-1]["differences"] == 0
     assert_trend(ask("host_trend", start=start, end=end, buckets=4).to_pylist(), sent, start, end)
+
+
+def some_stats(chance: random.Random, start: datetime, end: datetime, many: int) -> list[QueryStat]:
+    """Statistics of a few shapes, some of which do not tell everything."""
+    found = []
+    for _ in range(many):
+        at = start + chance.random() * (end - start)
+        at = at.replace(microsecond=at.microsecond // 1000 * 1000)
+        calls = chance.randrange(1, 50)
+        durations = [chance.lognormvariate(9, 1) for _ in range(calls)]
+        told: dict[str, Any] = {
+            "total_us": sum(durations),
+            "squares_us2": sum(us * us for us in durations) if chance.random() < 0.9 else None,
+            "min_us": min(durations),
+            "max_us": max(durations) if chance.random() < 0.5 else None,
+            "ceiling_us": max(durations) * 1.5,
+            "rows": calls * 3,
+            "blocks_hit": chance.randrange(1000),
+            "blocks_read": chance.randrange(9),
+            "io_us": chance.random() * 100,
+            "is_partial": chance.random() < 0.01,
+        }
+        found.append(query_stat(at, calls, shape=f"s{chance.randrange(4)}", **told))
+    return found
+
+
+ASKED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("slow_queries", {"by": "total"}),
+    ("slow_queries", {"by": "max", "shape": ("s1", "s2")}),
+    ("query_trend", {"buckets": 8}),
+    ("query_load", {"buckets": 40}),
+    ("query_patterns", {}),
+    ("query_suspects", {}),
+)
+
+
+def send_stats(put: Put, stats: list[QueryStat], *shapes: QueryShape) -> None:
+    put(Batch(batch_id=f"statistics-{next(_numbers)}", query_shapes=shapes, query_stats=tuple(stats)))
+
+
+def assert_alike(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
+    """The same rows; sums of fractions but for the order of adding up."""
+    assert len(before) == len(after)
+    for was, told in zip(before, after, strict=True):
+        for name, value in was.items():
+            if name == "tier":
+                continue
+            alike = pytest.approx(value, rel=1e-9) if isinstance(value, float) else value
+            assert told[name] == alike, name
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_questions_about_queries_say_the_same_from_cells(put: Put, ask: Ask, store: Store, seed: int) -> None:
+    chance = random.Random(seed)
+    end = now()
+    start = (end - timedelta(days=60)).replace(hour=0, minute=0, second=0, microsecond=0)
+    shapes = (query_shape(start, shape=f"s{place}") for place in range(4))
+    send_stats(put, some_stats(chance, start, end, 2000), *shapes)
+    middle = start + timedelta(days=chance.randrange(5, 20), hours=chance.randrange(24))
+    windows = (
+        {"start": start, "end": start + timedelta(days=25)},
+        {"start": middle, "end": middle + timedelta(hours=chance.randrange(1, 50))},
+        {"start": middle, "end": end},
+        {"start": end - timedelta(hours=30), "end": end - timedelta(minutes=7)},
+    )
+
+    def answers() -> list[list[dict[str, Any]]]:
+        return [ask(name, **window, **more).to_pylist() for window in windows for name, more in ASKED]
+
+    keep_up(store, start + timedelta(days=30))
+    send_stats(put, some_stats(chance, start, end, 50))
+    before = answers()
+    keep_up(store, end)
+    sealed = answers()
+    for was, told in zip(before, sealed, strict=True):
+        assert_alike(was, told)
+    assert any("1d" in row["tier"] for rows in sealed for row in rows)
+    send_stats(put, some_stats(chance, start, end, 60))
+    dirty = answers()
+    for table in ("tier", "dirty", "query_stat_cell_1h", "query_stat_cell_1d"):
+        store.cursor().execute(f"DELETE FROM {table}")
+    raw = answers()
+    assert {row["tier"] for rows in raw for row in rows} == {"raw"}
+    for was, told in zip(raw, dirty, strict=True):
+        assert_alike(was, told)
+
+
+def test_statistics_outlive_their_rows_and_late_ones_count_once(put: Put, ask: Ask, store: Store) -> None:
+    chance = random.Random(12)
+    end = now()
+    start = (end - timedelta(days=60)).replace(hour=0, minute=0, second=0, microsecond=0)
+    send_stats(put, some_stats(chance, start, end, 1500), query_shape(start, shape="s0"))
+    at = naive(end)
+    window = {"start": start, "end": start + timedelta(days=20)}
+    late = some_stats(chance, start, start + timedelta(days=20), 40)
+    send_stats(put, late)
+    before = [ask(name, **window, **more).to_pylist() for name, more in ASKED]
+    bound = ask("query_latency", **window).to_pylist()[0]
+    store.cursor().execute(
+        "DELETE FROM query_stat WHERE total_us IN (SELECT unnest(?))", [[one.total_us for one in late]]
+    )
+    keep_up(store, end)
+    assert expire(store.cursor(), at, 30)["query_stat"] > 500
+    send_stats(put, late)
+    for _ in range(2):
+        keep_up(store, end)
+        for was, (name, more) in zip(before, ASKED, strict=True):
+            rows = ask(name, **window, **more).to_pylist()
+            assert_alike(was, rows)
+            assert {row["tier"] for row in rows} <= {"1d", "1h"}
+    limit = naive(end - timedelta(days=31))
+    left = store.cursor().execute("SELECT count(*) FROM query_stat WHERE ts < ?", [limit]).fetchall()
+    assert left == [(0,)]
+    wider = ask("query_latency", **window).to_pylist()[0]
+    assert wider["n"] == bound["n"]
+    assert wider["p95_low_ms"] <= bound["p95_high_ms"]
+    assert wider["p95_high_ms"] >= bound["p95_low_ms"]
+    assert list(rebuild(Alone(store.cursor()), at))[-1]["differences"] == 0
+
+
+def test_rebuild_names_cells_of_queries_that_differ(put: Put, store: Store) -> None:
+    end = now()
+    send_stats(put, some_stats(random.Random(2), end - timedelta(days=3), end, 400))
+    keep_up(store, end)
+    assert list(rebuild(Alone(store.cursor()), naive(end)))[-1]["differences"] == 0
+    store.cursor().execute(
+        "UPDATE query_stat_cell_1h SET calls = calls + 1 WHERE ts = (SELECT min(ts) FROM query_stat_cell_1h)"
+    )
+    store.cursor().execute("UPDATE query_stat_cell_1d SET io_us = io_us + 1 WHERE shape_id = 2")
+    steps = list(rebuild(Alone(store.cursor()), naive(end)))
+    told = {each.split()[0] for step in steps[:-1] for each in step["first"]}
+    assert told == {"query_stat_cell_1h", "query_stat_cell_1d"}
+    assert list(rebuild(Alone(store.cursor()), naive(end)))[-1]["differences"] == 0
