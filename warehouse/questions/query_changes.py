@@ -101,7 +101,8 @@ def query_changes(asked: QueryChanges) -> Statement:
 
     New: first seen from `since` on, in a database that was watched for a while before. Vanished: in so
     many of the samples before `since` that several of those after it were to be expected to hold it
-    (`expected_looks`), and in none of them.
+    (`expected_looks`), and in none of them. Single statistics tell this, so that nothing is known of the time
+    before those that are kept.
     """
     return Statement(
         f"""
