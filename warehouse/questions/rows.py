@@ -148,7 +148,10 @@ def measures(rows: Columns) -> dict[str, pa.Array]:
 
 def of_few(numbers: Any, text: Callable[[int], str]) -> pa.Array:
     """A column of few different texts, told by numbers."""
-    kinds, places = np.unique(numbers, return_inverse=True)
+    if len(numbers) and (numbers == numbers[0]).all():
+        kinds, places = numbers[:1], np.zeros(len(numbers), np.int8)
+    else:
+        kinds, places = np.unique(numbers, return_inverse=True)
     texts = pa.array([text(int(kind)) for kind in kinds], pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int8)), texts)
 
