@@ -17,11 +17,11 @@ from warehouse.verify import Step, check_file, ending, verify
 
 
 def look(settings: Settings) -> dict[str, Any]:
-    """What was found: `sound`, `tables` with rows and hashes or errors, and what else is damaged.
+    """What was found: `sound`, `tables` with rows and hashes or errors, `cold` days, what else is damaged.
 
     Raises StorageError where there is no file or it cannot be read, WarehouseAwayError, NotAllowedError.
     """
-    tables, end = [], None
+    tables, days, end = [], [], None
     with Progress(sys.stderr, None) as progress:
         for step in _steps(settings):
             part = step.pop("part")
@@ -29,13 +29,15 @@ def look(settings: Settings) -> dict[str, Any]:
                 progress.tell_share("blocks", step["blocks_done"], step["blocks"])
             elif part == "table":
                 tables.append(step)
+            elif part == "cold":
+                days.append(step)
             elif part == "error":
                 raise StorageError(step["message"], step["hint"])
             else:
                 end = step
     if end is None:
         raise StorageError("it ended before all was read", "Try again; the warehouse's log says why.")
-    return {"file": str(settings.database_file), **end, "tables": tables}
+    return {"file": str(settings.database_file), **end, "tables": tables, "cold": days}
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -46,6 +48,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         count = "" if each["rows"] is None else f"{each['rows']:>14,} rows  {each['hash']}"
         damage = f"  DAMAGED: {each['error']}" if each["error"] else ""
         text.append(f"{each['table']:<{width}}{count}{damage}")
+    for day in found["cold"]:
+        damage = f"  DAMAGED: {day['error']}" if day["error"] else ""
+        text.append(f"{day['file']}  {day['rows']:,} rows{damage}")
     if found["sound"]:
         return [*text, f"{found['file']}: sound, {found['blocks']:,} blocks"]
     if not found["headers_sound"]:

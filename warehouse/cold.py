@@ -157,6 +157,24 @@ def forget(connection: DuckDBPyConnection, before: date) -> list[str]:
     return [file for (file,) in rows]
 
 
+def flaw(data_dir: Path, noted: ColdDay, columns: Mapping[str, str]) -> str:
+    """What is wrong with a cold day's file, in words: every row is read and hashed. Empty: nothing is."""
+    file = data_dir / noted.file
+    try:
+        rows, total = _proof(file, columns)
+    except (StorageError, duckdb.Error, pa.ArrowException, OSError) as error:
+        return str(error).splitlines()[0]
+    if rows != noted.rows:
+        return f"holds {rows:,} rows of the {noted.rows:,} that were written"
+    return "" if str(total) == noted.row_hash else "its rows are not those that were written"
+
+
+def noted(connection: DuckDBPyConnection) -> list[ColdDay]:
+    """The days that went cold, the oldest first."""
+    rows = connection.execute("SELECT day, file, rows, row_hash, bytes FROM cold_day ORDER BY day").fetchall()
+    return [ColdDay(*row) for row in rows]
+
+
 def with_cold(connection: DuckDBPyConnection, data_dir: Path, sql: str, values: Mapping[str, object]) -> str:
     """The statement over a window, with `attempt` standing for the rows of cold days too.
 

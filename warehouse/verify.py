@@ -1,14 +1,15 @@
-"""Proves that the warehouse's file is sound: every block by its checksum, every row by reading it."""
+"""Proves that the warehouse is sound: every block of its file by its checksum, every row by reading it."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from warehouse import acks
+from warehouse import acks, cold
+from warehouse.backup import tables_of
 from warehouse.blocks import Found, check_blocks
 from warehouse.errors import StorageError
 from warehouse.store import acks_of
@@ -26,10 +27,11 @@ NO_DAMAGE = (duckdb.InterruptException, duckdb.ConnectionException, duckdb.OutOf
 
 
 def verify(lease: Lease, path: Path, *, alone: bool) -> Iterator[Step]:
-    """Read the whole file and every column of every table.
+    """Read the whole file, every column of every table, and the files of cold days.
 
     Steps are `file` (blocks done, and of how many), `table` for each with its rows and hash or the error
-    that reading it raised, and `end`. The hash is the XOR of DuckDB's hash of each row: equal for equal
+    that reading it raised, `cold` for each cold day with its file, rows and what is wrong with it, and
+    `end`. The hash is the XOR of DuckDB's hash of each row: equal for equal
     rows in any order. `alone` says that no warehouse writes meanwhile. Raises StorageError when the file
     cannot be read at all, or is closed meanwhile.
     """
@@ -45,7 +47,12 @@ def verify(lease: Lease, path: Path, *, alone: bool) -> Iterator[Step]:
         if step["error"]:
             damaged.append(table)
         yield step
-    yield ending(found, damaged, sorted(set(found.damaged) - of_tables), _lost(lease, path))
+    files: list[str] = []
+    for step in _cold(lease, path.parent):
+        if step["error"]:
+            files.append(step["file"])
+        yield step
+    yield ending(found, damaged, sorted(set(found.damaged) - of_tables), _lost(lease, path), files)
 
 
 def check_file(path: Path, *, alone: bool) -> Generator[Step, None, Found]:
@@ -62,16 +69,37 @@ def check_file(path: Path, *, alone: bool) -> Generator[Step, None, Found]:
         yield {"part": "file", "blocks_done": done, "blocks": of}
 
 
-def ending(found: Found, damaged_tables: list[str], other_blocks: list[int], error: str = "") -> Step:
+def _cold(lease: Lease, data_dir: Path) -> Iterator[Step]:
+    """Each cold day's file; none where even their list cannot be read, which is told of its table."""
+    try:
+        with lease.busy() as connection:
+            days, columns = cold.noted(connection), tables_of(connection)["attempt"]
+    except NO_DAMAGE as error:
+        raise StorageError(f"the cold days could not be read to their end: {error}") from error
+    except duckdb.Error:
+        return
+    for day in days:
+        flaw = cold.flaw(data_dir, day, columns)
+        yield {"part": "cold", "day": f"{day.day}", "file": day.file, "rows": day.rows, "error": flaw}
+
+
+def ending(
+    found: Found,
+    damaged_tables: list[str],
+    other_blocks: list[int],
+    error: str = "",
+    damaged_files: Sequence[str] = (),
+) -> Step:
     """The last step. `other_blocks` are damaged blocks of no table: of an index or the file's own lists."""
     return {
         "part": "end",
-        "sound": found.sound and not damaged_tables and not error,
+        "sound": found.sound and not damaged_tables and not damaged_files and not error,
         "blocks": found.blocks,
         "damaged_blocks": list(found.damaged),
         "other_blocks": other_blocks,
         "headers_sound": found.headers_sound,
         "damaged_tables": damaged_tables,
+        "damaged_files": list(damaged_files),
         "error": error,
     }
 

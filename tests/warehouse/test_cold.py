@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from cli.verify import lines, look
 from tests.servers.warehouse import ROOT, write_config
 from tests.warehouse.records import attempt
 from tests.warehouse.test_backup import take
@@ -173,6 +174,35 @@ def test_a_file_that_is_gone_or_damaged_is_named(freezer: Freezer, filled: Store
         everything(ask)
     file.write_bytes(content)
     assert len(everything(ask)) == PER_DAY * DAYS
+
+
+def test_verify_proves_the_files_of_cold_days(freezer: Freezer, filled: Store) -> None:
+    freezer.work()
+    first, second, third = files(filled)[:3]
+    filled.close()
+    before = look(filled.settings)
+    assert before["sound"]
+    assert [day["rows"] for day in before["cold"]] == [PER_DAY] * COLD_DAYS
+    whole = first.read_bytes()
+    first.write_bytes(whole[:-9])
+    pl.read_parquet(second).head(PER_DAY - 1).write_parquet(second)
+    changed = pl.read_parquet(third).with_columns(bytes=pl.lit(1, pl.Int64))
+    changed.write_parquet(third)
+    found = look(filled.settings)
+    assert not found["sound"]
+    assert found["damaged_files"] == [
+        str(each.relative_to(filled.settings.data_dir)) for each in (first, second, third)
+    ]
+    errors = {day["day"]: day["error"] for day in found["cold"]}
+    assert f"holds {PER_DAY - 1} rows" in errors[second.parent.name.removeprefix("day=")]
+    assert "not those that were written" in errors[third.parent.name.removeprefix("day=")]
+    assert any(
+        "DAMAGED" in line and str(first.relative_to(filled.settings.data_dir)) in line
+        for line in lines(found)
+    )
+    first.unlink()
+    assert "is gone" in look(filled.settings)["cold"][0]["error"]
+    filled.__init__(filled.settings)  # type: ignore[misc]
 
 
 def test_a_restored_backup_with_its_files_answers_the_same(

@@ -149,7 +149,7 @@ def measures(rows: Columns) -> dict[str, pa.Array]:
 def of_few(numbers: Any, text: Callable[[int], str]) -> pa.Array:
     """A column of few different texts, told by numbers."""
     if len(numbers) and (numbers == numbers[0]).all():
-        kinds, places = numbers[:1], np.zeros(len(numbers), np.int8)
+        kinds, places = numbers[:1], np.zeros(len(numbers), np.int64)
     else:
         kinds, places = np.unique(numbers, return_inverse=True)
     texts = pa.array([text(int(kind)) for kind in kinds], pa.string())
