@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from cli.loadtest_commands import app as loadtest_app
+from cli.mark_commands import app as mark_app
 from warehouse import VERSION
 from warehouse.errors import (
     AlreadyRunningError,
@@ -36,6 +37,7 @@ app = typer.Typer(
 tokens_app = typer.Typer(help="Tokens for remote collectors and other programs.", no_args_is_help=True)
 app.add_typer(tokens_app, name="token")
 app.add_typer(loadtest_app, name="loadtest")
+app.add_typer(mark_app, name="mark")
 
 
 class PartEndedError(PerfhouseError):

@@ -48,6 +48,7 @@ TITLES: Mapping[str, str] = {
     "runs": "Load tests",
     "run": "Load test",
     "run_spans": "Load tests in the window",
+    "marks": "Deploys",
     "run_seconds": "Load test, second by second",
     "run_endpoints": "Load test, per endpoint",
     "run_failures": "Load test, failures",

@@ -12,6 +12,7 @@ from dashboard import (
     data,
     database_charts,
     database_parts,
+    meanwhile,
     page,
     panels,
     query_changes,
@@ -20,7 +21,6 @@ from dashboard import (
     query_latency,
     query_patterns,
     query_table,
-    run_spans,
 )
 from dashboard import format as fmt
 from dashboard.controls import Scene
@@ -130,7 +130,7 @@ def _load(
         return
     drawn = query_charts.load(scene.stage, load)
     database_charts.mark(drawn, scene.stage, found)
-    run_spans.shaded(scene, drawn, answers)
+    meanwhile.shown(scene, drawn, answers)
     controls.chart(scene, drawn, "query_load", "Queries running on average, by class, over time")
     panels.note(f"How many ran at the same time on average. {_told(scene, found)}")
 
@@ -156,7 +156,7 @@ def _p95(scene: Scene, answers: page.Answers, engine: str, target: str) -> None:
             panels.note("No call of a query was counted in this window.")
         else:
             drawn = query_charts.bracket(scene.stage, known, objective)
-            run_spans.shaded(scene, drawn, answers)
+            meanwhile.shown(scene, drawn, answers)
             controls.chart(scene, drawn, "query_p95", "Between what the query time p95 lay over time")
             panels.note(
                 f"The truth lies in the band; dashed: the objective, {fmt.duration_ms(objective)}. "

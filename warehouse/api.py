@@ -18,6 +18,7 @@ from warehouse.api_agents import agent_routes
 from warehouse.api_backup import backup_routes
 from warehouse.api_compact import compact_routes
 from warehouse.api_exports import export_routes
+from warehouse.api_marks import mark_routes
 from warehouse.api_questions import question_routes
 from warehouse.api_rebuild import rebuild_routes
 from warehouse.api_runs import run_routes
@@ -68,6 +69,7 @@ def create_app(warehouse: Warehouse) -> FastAPI:
     app.include_router(rebuild_routes(warehouse, may_act), prefix="/api/v1")
     may_launch, may_load = _may(warehouse, Scope.ACT, Scope.LOAD), _may(warehouse, Scope.LOAD)
     app.include_router(run_routes(warehouse, may_launch, may_act), prefix="/api/v1")
+    app.include_router(mark_routes(warehouse, may_act), prefix="/api/v1")
     app.include_router(agent_routes(warehouse, may_load), prefix="/api/v1")
     return app
 

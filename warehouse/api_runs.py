@@ -7,18 +7,16 @@ from typing import Annotated
 from duckdb import DuckDBPyConnection
 from fastapi import APIRouter, Depends, Header, Path
 
-from warehouse import audit, runs
-from warehouse.access import Asker, asker, refuse_stranger
+from warehouse import runs
+from warehouse.access import Asker, asker
+from warehouse.acting import audited
 from warehouse.audited import audited_route
 from warehouse.declared import refusals
-from warehouse.errors import InvalidInputError, NotAllowedError, RefusedError
 from warehouse.plan import make_plan
 from warehouse.run_model import RUN_ID, Note, Pin, RunAnswer, RunRequest
 from warehouse.service import Warehouse
 from warehouse.tokens import Token
-from warehouse.transaction import transaction
 
-Work = Callable[[DuckDBPyConnection], RunAnswer]
 RunId = Annotated[str, Path(pattern=RUN_ID)]
 Person = Annotated[str | None, Header(alias="X-Person", max_length=1000)]
 Local = Annotated[str | None, Header(alias="X-Local", max_length=1)]
@@ -61,62 +59,38 @@ def run_routes(
             return runs.request(connection, plan, asked, asks.name, request_id)
 
         subject = f"{asked.preset} at {asked.target}"
-        return _audited(warehouse, asks, asked.via, "launch", subject, work, launches=True)
+        return audited(
+            warehouse,
+            asks,
+            "launch",
+            subject,
+            work,
+            via=asked.via,
+            launches=True,
+            told=lambda answer: f"{subject} is {answer.run_id}",
+        )
 
     @router.post("/runs/{run_id}/cancel", responses=refusals(404, 409))
     def cancel(run_id: RunId, asks: acts) -> RunAnswer:
         """Stop a run gracefully; what it measured is kept."""
-        return _audited(
-            warehouse, asks, "", "cancel", run_id, lambda held: runs.cancel(held, run_id, asks.name)
-        )
+        return audited(warehouse, asks, "cancel", run_id, lambda held: runs.cancel(held, run_id, asks.name))
 
     @router.post("/runs/{run_id}/baseline", responses=refusals(404))
     def pin(run_id: RunId, asked: Pin, asks: acts) -> RunAnswer:
         """Keep a run for ever, its requests included, or no longer."""
         action = "pin" if asked.pinned else "unpin"
-        return _audited(
-            warehouse, asks, "", action, run_id, lambda held: runs.pin(held, run_id, pinned=asked.pinned)
+        return audited(
+            warehouse, asks, action, run_id, lambda held: runs.pin(held, run_id, pinned=asked.pinned)
         )
 
     @router.post("/runs/{run_id}/note", responses=refusals(404))
     def note(run_id: RunId, asked: Note, asks: acts) -> RunAnswer:
         """Replace the note on a run."""
-        return _audited(
-            warehouse, asks, "", "note", run_id, lambda held: runs.annotate(held, run_id, asked.text)
-        )
+        return audited(warehouse, asks, "note", run_id, lambda held: runs.annotate(held, run_id, asked.text))
 
     @router.delete("/runs/{run_id}", responses=refusals(404, 409))
     def delete(run_id: RunId, asks: acts) -> RunAnswer:
         """Delete a run that has ended and is no baseline, with all it measured."""
-        return _audited(warehouse, asks, "", "delete", run_id, lambda held: runs.delete(held, run_id))
+        return audited(warehouse, asks, "delete", run_id, lambda held: runs.delete(held, run_id))
 
     return router
-
-
-def _audited(
-    warehouse: Warehouse,
-    asks: Asker,
-    via: str,
-    action: str,
-    subject: str,
-    work: Work,
-    *,
-    launches: bool = False,
-) -> RunAnswer:
-    """Do it if this asker may, with a row in the audit log in the same transaction; else log the refusal."""
-
-    def do(connection: DuckDBPyConnection) -> RunAnswer:
-        with transaction(connection):
-            answer = work(connection)
-            told = f"{subject} is {answer.run_id}" if launches else ""
-            audit.note(connection, asks.name, via or asks.token.name, action, subject, audit.DONE, told)
-            return answer
-
-    try:
-        refuse_stranger(asks, warehouse.settings.access, via if launches else "")
-        return warehouse.writer.submit(do).result()
-    except (RefusedError, NotAllowedError, InvalidInputError) as error:
-        refused = (asks.name, via or asks.token.name, action, subject, audit.REFUSED, str(error))
-        warehouse.writer.submit(lambda connection: audit.note(connection, *refused)).result()
-        error.is_audited = True
-        raise

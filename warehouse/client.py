@@ -17,6 +17,7 @@ import httpx
 import polars as pl
 
 from warehouse import errors
+from warehouse.mark_calls import MarkCalls
 from warehouse.model import Receipt
 from warehouse.replies import Parameter, query_of, raise_refusal, token_in
 from warehouse.run_calls import RunCalls
@@ -41,7 +42,7 @@ class ExportState:
     total_rows: int | None
 
 
-class Client(RunCalls):
+class Client(RunCalls, MarkCalls):
     """Talks to one warehouse with one token. Safe to share between threads."""
 
     def __init__(

@@ -14,11 +14,11 @@ from dashboard import (
     database_problems,
     database_tables,
     lock_parts,
+    meanwhile,
     page,
     panels,
     query_latency,
     query_parts,
-    run_spans,
 )
 from dashboard.axes import gaps_of
 from dashboard.controls import Scene
@@ -52,7 +52,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "now": question("database_now", scene.past, **one),
         "trend": question("database_trend", window, metric=metrics, buckets=scene.buckets, **one),
         "gaps": question("gaps", window),
-        "run_spans": run_spans.asked(scene),
+        **meanwhile.asked(scene),
     }
     if engine != "redis":
         asked |= query_parts.questions(scene, target)
@@ -86,7 +86,7 @@ def body(scene: Scene, answers: page.Answers) -> None:
     trend = panels.rows(answers["trend"], "Numbers of the server")
     if trend is not None:
         cards(scene, answers, engine, target, trend)
-    run_spans.links(scene, answers)
+    meanwhile.listed(scene, answers)
     if engine != "redis":
         query_parts.show(scene, answers, engine, target, query_parts.marks(trend))
     if trend is not None:
@@ -132,7 +132,7 @@ def measures(scene: Scene, answers: page.Answers, engine: str, target: str, tren
             with st.container(border=True, height="stretch"):
                 st.header(panel.title, anchor=False)
                 drawn = database_charts.measure(scene.stage, rows, panel, gaps)
-                run_spans.shaded(scene, drawn, answers)
+                meanwhile.shown(scene, drawn, answers)
                 controls.chart(scene, drawn, f"db_{panel.metrics[0]}", f"{panel.title} over time")
                 panels.note(panel.note)
 

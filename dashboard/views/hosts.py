@@ -10,11 +10,11 @@ from dashboard import (
     controls,
     data,
     host_parts,
+    meanwhile,
     page,
     panels,
     processes,
     resource_charts,
-    run_spans,
 )
 from dashboard import format as fmt
 from dashboard.axes import gaps_of
@@ -57,7 +57,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "now": question("host_now", window, host=named),
         "top": question("top_processes", window, host=named),
         "gaps": question("gaps", window),
-        "run_spans": run_spans.asked(scene),
+        **meanwhile.asked(scene),
     }
 
 
@@ -80,7 +80,7 @@ def body(scene: Scene, answers: page.Answers) -> None:
     if now is not None:
         host_parts.summary(host, now)
     if trend is not None and now is not None:
-        run_spans.links(scene, answers)
+        meanwhile.listed(scene, answers)
         gaps = gaps_of(page.frame(answers["gaps"]), [f"host {host}"])
         with st.grid(2, min_column_width=320, gap="small"):
             for title, metrics, banded in PANELS:
@@ -120,7 +120,7 @@ def resource(
     drawn = resource_charts.resource(
         scene.stage, rows, band=band, spikes_of=banded if spikes else "", gaps=gaps
     )
-    run_spans.shaded(scene, drawn, answers)
+    meanwhile.shown(scene, drawn, answers)
     controls.chart(scene, drawn, f"host_{metrics[0]}", f"{title} over time")
     hidden = rows["object"].n_unique() - resource_charts.MOST_OBJECTS
     if hidden > 0:

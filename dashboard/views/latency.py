@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, choices, controls, data, latency_parts, page, panels, run_spans
+from dashboard import charts, choices, controls, data, latency_parts, meanwhile, page, panels
 from dashboard import format as fmt
 from dashboard.axes import gaps_of
 from dashboard.controls import Scene
@@ -29,7 +29,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "phases": question("phase_breakdown", window, buckets=scene.buckets, **chosen),
         "heatmap": question("latency_heatmap", window, buckets=min(HEATMAP_BUCKETS, scene.buckets), **chosen),
         "gaps": question("gaps", window),
-        "run_spans": run_spans.asked(scene, chosen["target"]),
+        **meanwhile.asked(scene, chosen["target"]),
     }
     if before is not None:
         asked["pooled_before"] = question("latency_summary", before, merged=True, **chosen)
@@ -57,7 +57,7 @@ def body(scene: Scene, answers: page.Answers) -> None:
         before = latency_parts.first(answers.get("pooled_before"))
         panels.cards(latency_parts.cards(current, before, merged, compare=scene.previous is not None))
         over_time(scene, answers, merged, percentile)
-        run_spans.links(scene, answers)
+        meanwhile.listed(scene, answers)
     if current is not None:
         left, right = st.columns(2)
         with left.container(border=True, height="stretch"):
@@ -78,7 +78,7 @@ def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percent
         with st.container(border=True):
             st.header(f"Probes p{percentile} per endpoint", anchor=False)
             drawn = charts.latency_by_endpoint(scene.stage, trends, percentile, gaps)
-            run_spans.shaded(scene, drawn, answers, labelled=True)
+            meanwhile.shown(scene, drawn, answers, labelled=True)
             controls.chart(
                 scene, drawn, f"by_endpoint_p{percentile}", f"p{percentile} of each chosen endpoint over time"
             )
@@ -94,7 +94,7 @@ def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percent
         st.header("Probes of the chosen endpoints, pooled", anchor=False)
         before = page.frame(answers.get("merged_before"))
         drawn = charts.latency(scene.stage, merged, before, gaps)
-        run_spans.shaded(scene, drawn, answers, labelled=True)
+        meanwhile.shown(scene, drawn, answers, labelled=True)
         controls.chart(scene, drawn, "pooled", "p50, p95, p99 and maximum of the pooled probes over time")
         panels.note(f"Percentiles of all attempts together, never means of percentiles. {charts.few(merged)}")
 
@@ -110,7 +110,7 @@ def errors(scene: Scene, answers: page.Answers) -> None:
     if failed == 0:
         st.markdown(f"No errors among {fmt.plural(total, 'attempt')}.")
         return
-    drawn = run_spans.shaded(scene, charts.errors(scene.stage, rows), answers)
+    drawn = meanwhile.shown(scene, charts.errors(scene.stage, rows), answers)
     controls.chart(scene, drawn, "errors", "Failed attempts by class over time")
     panels.note(f"{fmt.count(failed)} of {fmt.plural(total, 'attempt')} failed; count per bar.")
 
@@ -124,7 +124,7 @@ def phases(scene: Scene, answers: page.Answers) -> None:
     if rows.is_empty():
         st.markdown("No attempt was answered in this window.")
         return
-    drawn = run_spans.shaded(scene, charts.phases(scene.stage, rows), answers)
+    drawn = meanwhile.shown(scene, charts.phases(scene.stage, rows), answers)
     controls.chart(scene, drawn, "phases", "Mean time of each phase over time")
     panels.note("Means over answered attempts, because means add up and percentiles do not.")
 

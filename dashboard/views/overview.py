@@ -12,10 +12,10 @@ from dashboard import (
     database_overview,
     health,
     latency_parts,
+    meanwhile,
     page,
     panels,
     problems,
-    run_spans,
 )
 from dashboard.axes import gaps_of
 from dashboard.controls import Scene
@@ -35,7 +35,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "states": question("endpoint_states", problems.reach(scene)),
         "load": question("host_trend", problems.load_window(scene), metric=list(BANDS), buckets=1),
         "gaps": question("gaps", window),
-        "run_spans": run_spans.asked(scene),
+        **meanwhile.asked(scene),
         "host_now": question("host_now", window),
         "host_trend": question(
             "host_trend", window, metric=list(health.SHOWN), buckets=latency_parts.SPARK_BUCKETS
@@ -67,7 +67,7 @@ def body(scene: Scene, answers: page.Answers) -> None:
         before = latency_parts.first(answers.get("pooled_before"))
         panels.cards(latency_parts.cards(current, before, trend, compare=scene.previous is not None))
         latency(scene, trend, answers)
-        run_spans.links(scene, answers)
+        meanwhile.listed(scene, answers)
     if summary is not None and len(summary):
         with st.container(border=True):
             st.header("Endpoints by p95 of their probes", anchor=False)
@@ -84,7 +84,7 @@ def latency(scene: Scene, trend: pl.DataFrame, answers: page.Answers) -> None:
         st.header("API latency, all probed endpoints pooled", anchor=False)
         before, gaps = (page.frame(answers.get(name)) for name in ("trend_before", "gaps"))
         drawn = charts.latency(scene.stage, trend, before, gaps_of(gaps, kind="probe"))
-        run_spans.shaded(scene, drawn, answers, labelled=True)
+        meanwhile.shown(scene, drawn, answers, labelled=True)
         controls.chart(scene, drawn, "overview_latency", "p50, p95, p99 and maximum of all probes over time")
         panels.note(
             "Percentiles of all attempts together, not means of percentiles. Drag to zoom; Back undoes. "

@@ -1,4 +1,4 @@
-"""Load tests as bands: where they lie, what hovering and the list tell, and that no name is markup."""
+"""Load tests as bands and deploys as lines: where they lie, what is told of them, that no name is markup."""
 
 import json
 from collections.abc import Iterator
@@ -11,13 +11,14 @@ import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bands, theme
+from dashboard import bands, mark_lines, theme
 from dashboard.axes import Stage, figure
 from dashboard.window import Window
 from tests.dashboard import load_worlds, worlds
 from tests.dashboard.conftest import CONFIG, Open
 from tests.dashboard.load_worlds import Story
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
+from warehouse.model import now
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 HOSTILE = "<b>x</b><a href='http://evil.example'>y</a> %{y}"
@@ -107,6 +108,37 @@ def test_a_hostile_preset_is_no_markup(stage: Stage) -> None:
     assert "%{y" not in said
 
 
+def deploys(*told: dict[str, Any]) -> pl.DataFrame:
+    """An answer to `marks`."""
+    mark = {"mark_id": "m1", "kind": "deploy", "target": None, "version": "1.4", "text": "", "who": "ann"}
+    return pl.DataFrame([mark | each for each in told], schema_overrides={"at": pl.Datetime("ms", "UTC")})
+
+
+def test_a_deploy_is_a_line_with_its_version(stage: Stage) -> None:
+    drawn = figure(stage)
+    told = deploys({"at": at(10)}, {"at": at(30), "target": "shop"}, {"at": at(31), "version": "1.5"})
+    mark_lines.draw(drawn, stage, told, labelled=True)
+    assert [shape.x0 for shape in drawn.layout.shapes] == [stage.local(at(minute)) for minute in (10, 30, 31)]
+    (touched,) = drawn.data
+    assert list(touched.customdata) == ["1.4 to all targets", "1.4 to shop", "1.5 to all targets"]
+    assert [label.text for label in drawn.layout.annotations] == ["1.4", "1.5"], "the second has no room"
+    bare = figure(stage)
+    mark_lines.draw(bare, stage, told.clear(), labelled=True)
+    mark_lines.draw(bare, stage, None, labelled=True)
+    assert not bare.layout.shapes
+    assert not bare.data
+
+
+def test_a_hostile_version_is_no_markup(stage: Stage) -> None:
+    drawn = figure(stage)
+    hostile = deploys({"at": at(10), "version": HOSTILE, "target": HOSTILE})
+    mark_lines.draw(drawn, stage, hostile, labelled=True)
+    said = drawn.layout.annotations[0].text + drawn.data[0].customdata[0]
+    assert "<b>" not in said
+    assert "<a href='" not in said
+    assert "%{y" not in said
+
+
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WarehouseProcess, str]]:
     """Probes and host samples of the last hours, a load test half an hour ago, and one that is on."""
@@ -117,6 +149,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Warehouse
             story = Story(asks, agent)
             ended = story.whole(1800)
             story.started(10, "strict")
+            asks.mark("v1.4_beta", "shop", "*new* index", now() - timedelta(minutes=20))
+            asks.mark("everywhere-2", at=now() - timedelta(minutes=15))
         yield served, ended
 
 
@@ -136,11 +170,18 @@ def test_runs_are_bands_on_every_chart_and_links_beside_them(
         spec = next(spec for key, spec in drawn.items() if name in key)
         told = [trace["customdata"] for trace in spec["data"] if trace.get("name") == "load test"]
         assert len(told) == 2, name
+        (marked,) = [trace["customdata"] for trace in spec["data"] if trace.get("name") == "deploy"]
+        assert marked == ["v1.4_beta to shop", "everywhere-2 to all targets"], name
     links = {link.proto.page_link.label if hasattr(link.proto, "page_link") else link.proto.label: link.proto
              for link in app.get("page_link")}  # fmt: skip
     named = [proto for label, proto in links.items() if "judged" in label.replace("\\", "")]
     assert [ended in str(proto) for proto in named] == [True]
     assert any("running" in label for label in links)
+    texts = [each.value.replace("\\", "") for each in app.markdown]
+    assert any("Deploys in this window" in text for text in texts)
+    (listed,) = [text for text in texts if "v1.4_beta" in text]
+    assert "to shop" in listed
+    assert "*new* index" in listed
 
 
 def test_runs_of_other_targets_are_no_bands_of_the_chosen_one(
@@ -149,3 +190,4 @@ def test_runs_of_other_targets_are_no_bands_of_the_chosen_one(
     served, _ = loaded
     app = open_page(served, "latency", range="1h", target="elsewhere")
     assert not [label for label in (link.proto.label for link in app.get("page_link")) if "judged" in label]
+    assert not [each for each in app.markdown if "v1.4" in each.value]

@@ -108,6 +108,8 @@ def storage(_: Nothing) -> Statement:
             UNION ALL
             SELECT 'load_agent', count(*), min(seen_at), max(seen_at) FROM load_agent
             UNION ALL
+            SELECT 'mark', count(*), min(ts), max(ts) FROM mark
+            UNION ALL
             SELECT 'audit', count(*), min(ts), max(ts) FROM audit
             UNION ALL
             SELECT 'attempt_cell_5m', count(*), min(ts), max(ts) FROM attempt_cell_5m
