@@ -15,20 +15,22 @@ REAL = ("cli", "collectors", "dashboard", "demo", "e2e", "faults", "hostile", "l
 """Folders whose tests start processes, servers and browsers, and wait for them."""
 
 
-LONG = ("faults", "loadtests", "e2e", "collectors", "demo")
+LONG = ("e2e", "faults", "loadtests", "collectors", "demo")
 """Folders whose tests wait longest: begun first, they leave neither of two workers waiting at the end."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Try a test of real processes a second time when it fails; the summary names it as rerun.
 
-    A soak is judged by its first try. The tests that wait longest begin.
+    A soak is judged by its first try. The tests that wait longest begin. Tests of a file share a worker, and
+    so do all that drive a browser: two browsers at once are more than two cores bear.
     """
     items.sort(key=lambda item: LONG.index(_folder(item)) if _folder(item) in LONG else len(LONG))
-    if os.environ.get("PERFHOUSE_SOAK") == "1":
-        return
     for item in items:
-        if _folder(item) in REAL:
+        group = "browser" if _folder(item) == "e2e" else str(item.path.relative_to(Path(__file__).parent))
+        item.add_marker(pytest.mark.xdist_group(group))
+        if _folder(item) in REAL and os.environ.get("PERFHOUSE_SOAK") != "1":
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
