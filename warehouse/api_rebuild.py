@@ -27,6 +27,6 @@ def rebuild_routes(warehouse: Warehouse, may_act: Callable[..., Token]) -> APIRo
     @router.post("/rebuild", response_class=Response, responses=STEPS | refusals(400, 401, 403, 409, 503))
     def rebuild(_: Annotated[Token, Depends(may_act)]) -> Response:
         """Compute every cell anew where its attempts are kept, and tell which differ."""
-        return streamed(place, warehouse.upkeep.rebuild())
+        return streamed(place, warehouse.rebuild())
 
     return router

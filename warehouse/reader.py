@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from warehouse import cold, salvage
 from warehouse.errors import BusyError, DeadlineError, InvalidInputError, StorageError, TooManyRowsError
 from warehouse.exports import Export
 from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
-from warehouse.questions.asking import Staged, Statement
+from warehouse.questions.asking import Piece, Staged, Statement
 from warehouse.simulated import COLUMN
 
 if TYPE_CHECKING:
@@ -76,9 +76,11 @@ class Reader:
 
     def count(self, statement: Statement) -> int:
         """How many rows the answer has. Raises DeadlineError."""
+        if isinstance(statement, Staged) and statement.streams:
+            return int(self.answer(statement.wrapped(_count_of))["rows"][0].as_py())
         if statement.finish is not None or isinstance(statement, Staged):
             return int(self.answer(statement).num_rows)
-        counted = replace(statement, sql=_counted(statement), order="", raw=False)
+        counted = replace(statement, sql=_count_of(statement.sql), order="", raw=False)
         return int(self.answer(counted)["rows"][0].as_py())
 
     def stream(self, statement: Statement, export: Export | None = None) -> Iterator[pa.RecordBatch]:
@@ -90,7 +92,7 @@ class Reader:
         """
         export = export or Export()
         with export.reading():
-            if statement.finish is not None or isinstance(statement, Staged):
+            if statement.finish is not None or (isinstance(statement, Staged) and not statement.streams):
                 table = self.answer(statement)
                 batches = _first_schema(table.schema, iter(table.to_batches()))
                 yield from _told(batches, export, simulated=self._store.simulated)
@@ -109,13 +111,16 @@ class Reader:
                 self._exports.release()
 
     def _blocks(self, statement: Statement, export: Export) -> Iterator[pa.RecordBatch]:
-        values = self._values(statement)
         with self._store.lend() as lease, export.interrupted_by(lease.interrupt):
             with lease.busy() as connection:
                 connection.begin()
+                if isinstance(statement, Staged):
+                    piece = statement.last(_found(connection, statement.first))
+                    statement = Statement(piece.sql, piece.values)
+                values = self._values(statement)
                 warmed = self._warmed(connection, statement.streamed, values) if statement.cold else None
                 if statement.raw:
-                    counting = _counted(statement)
+                    counting = _count_of(statement.sql)
                     if statement.cold:
                         counting = self._warmed(connection, counting, values)
                     counted = connection.sql(counting, params=values)
@@ -150,10 +155,12 @@ class Reader:
     def _rows(self, statement: Statement, limit: int | None, until: float) -> pa.Table:
         """What the statement finds, at most a row more than the cap."""
         if isinstance(statement, Staged):
-            return self._read(lambda connection: self._stages(connection, statement), until)
+            most = limit or self._row_cap + 1
+            staged = statement.wrapped(lambda sql: _first_of(sql, most)) if statement.streams else statement
+            return self._read(lambda connection: self._stages(connection, staged), until)
         sql = statement.streamed if limit else statement.ordered
         most = limit if limit and statement.finish is None else self._row_cap + 1
-        limited = f"SELECT * FROM ({sql}) LIMIT {most}"  # noqa: S608 - our own question
+        limited = _first_of(sql, most)
         values = self._values(statement)
 
         def find(connection: DuckDBPyConnection) -> pa.Table:
@@ -249,8 +256,19 @@ def _marked(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.append_column(COLUMN, pa.array([True] * batch.num_rows, pa.bool_()))
 
 
-def _counted(statement: Statement) -> str:
-    return f"SELECT count(*) AS rows FROM ({statement.sql})"  # noqa: S608 - our own question
+def _count_of(sql: str) -> str:
+    return f"SELECT count(*) AS rows FROM ({sql})"  # noqa: S608 - our own question
+
+
+def _first_of(sql: str, rows: int) -> str:
+    return f"SELECT * FROM ({sql}) LIMIT {rows}"  # noqa: S608 - our own question
+
+
+def _found(connection: DuckDBPyConnection, pieces: Sequence[Piece]) -> dict[str, pa.Table]:
+    """What pieces find, by their names."""
+    return {
+        piece.name: connection.sql(piece.sql, params=dict(piece.values)).to_arrow_table() for piece in pieces
+    }
 
 
 def _told(batches: Iterator[pa.RecordBatch], export: Export, *, simulated: bool) -> Iterator[pa.RecordBatch]:

@@ -60,8 +60,13 @@ def rebuild(hands: Hands, at: datetime) -> Iterator[Step]:
 
 
 def _rebuild_day(hands: Hands, span: Span, at: datetime) -> Step:
-    """Compare the cells of 5 minutes and hours with the attempts, then the day's with those of hours."""
+    """Compare the cells of 5 minutes and hours with the attempts, then the day's with those of hours.
+
+    Nothing is said of what was deleted by age meanwhile.
+    """
     with hands.reading() as connection:
+        if (tiers.read(connection, ATTEMPT).raw_from or span.start) > span.start:
+            return _day_step(span, [], [])
         fresh = fine_and_hours(connection, span, at)
         noted = tiers.dirty(connection, ATTEMPT, span.end, span.start)
         told = [each for cells in fresh for each in _differences(connection, cells, span, noted.wanted)]

@@ -68,6 +68,8 @@ def expire(
     deleted |= _expire_cells(connection, at, cell_days, fine_cell_days)
     for table, column, extra_days in (*_AGED, _BATCHES):
         limit = at - timedelta(days=raw_days + extra_days)
+        if table == "query_latency":
+            limit = min(limit, *_raw_from_of_all(connection, limit))
         deleted[table] = _expire_table(connection, table, column, limit)
     deleted |= _expire_runs(connection, at, at - timedelta(days=raw_days))
     if deleted[QUERIES.name] or deleted[QUERIES.table(DAY)]:
@@ -104,7 +106,32 @@ def tell_cells(
         (tiers.FINE, FINE_DAYS),
         (tiers.FINE_CELLS, fine_cell_days),
     ):
-        _tell_from(connection, name, floor(at - timedelta(days=days), DAY))
+        limit = floor(at - timedelta(days=days), DAY)
+        _tell_from(connection, name, min(limit, _single_rows_from(connection, OF_CELLS.get(name)) or limit))
+
+
+def _raw_from_of_all(connection: DuckDBPyConnection, otherwise: datetime) -> list[datetime]:
+    """Since when there are single statistics and samples: what looks saw is held against them."""
+    found = []
+    for kind in KINDS:
+        oldest = connection.execute(f"SELECT min(ts) FROM {kind.name}").fetchall()[0][0]
+        found.append(tiers.read(connection, kind.name).raw_from or oldest or otherwise)
+    return found
+
+
+OF_CELLS = {tiers.CELLS: ATTEMPT, **{kind.cells: kind.name for kind in KINDS}}
+"""The table whose single rows the cells of hours stand for, by the name of their tier.
+
+A day is made of its hours, also where a row of it comes late: they stay as long as single rows of it do.
+"""
+
+
+def _single_rows_from(connection: DuckDBPyConnection, table: str | None) -> datetime | None:
+    """The first day of which single rows are kept, if there are any."""
+    if table is None:
+        return None
+    oldest = connection.execute(f"SELECT min(ts) FROM {table}").fetchall()[0][0]
+    return None if oldest is None else floor(oldest, DAY)
 
 
 def _expire_cells(
@@ -116,11 +143,13 @@ def _expire_cells(
     deleted = {}
     for width_s, days in ((FIVE_MINUTES, min(fine_cell_days, cell_days)), (HOUR, cell_days)):
         limit = floor(at - timedelta(days=days), DAY)
+        if width_s == HOUR:
+            limit = min(limit, tiers.read(connection, tiers.CELLS).raw_from or limit)
         for table in (OUTCOMES, ABOVE):
             connection.execute(f"DELETE FROM {table} WHERE ts < ? AND width_s = ?", [limit, width_s])
         deleted[TABLES[width_s]] = _expire_table(connection, TABLES[width_s], "ts", limit)
-    limit = floor(at - timedelta(days=cell_days), DAY)
     for kind in KINDS:
+        limit = tiers.read(connection, kind.cells).raw_from or floor(at - timedelta(days=cell_days), DAY)
         for table in (kind.table(width_s) for width_s in ((HOUR,) if kind.keeps_days else (HOUR, DAY))):
             deleted[table] = _expire_table(connection, table, "ts", limit)
     connection.execute(

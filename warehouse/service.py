@@ -174,6 +174,11 @@ class Warehouse:
             ).steps()
         self.measure()
 
+    def rebuild(self) -> Iterator[Step]:
+        """Compute all cells anew and tell the differences; nothing is deleted or sealed meanwhile."""
+        with self._rewriting:
+            yield from self.upkeep.rebuild()
+
     def close(self) -> None:
         """Store what waits, then close the file."""
         self._schedule.stop()

@@ -257,6 +257,8 @@ def proved(hands: Hands, kind: Summed) -> Iterator[tuple[datetime, int, list[str
 
 def _prove_hours(hands: Hands, kind: Summed, span: Span) -> tuple[int, list[str]]:
     with hands.reading() as connection:
+        if (tiers.read(connection, kind.name).raw_from or span.start) > span.start:
+            return 0, []
         fresh = _hours(connection, kind, span)
         told = _differences(connection, kind, HOUR, fresh, span)
         connection.register("fresh", fresh)

@@ -26,6 +26,7 @@ from warehouse.keeper import Keeper
 from warehouse.model import Batch, Outcome, Receipt, now
 from warehouse.settings import Settings, load
 from warehouse.store import Store
+from warehouse.verify import verify
 from warehouse.writer import Writer
 
 Put = Callable[[Batch], Receipt]
@@ -203,6 +204,20 @@ def test_verify_proves_the_files_of_cold_days(freezer: Freezer, filled: Store) -
     first.unlink()
     assert "is gone" in look(filled.settings)["cold"][0]["error"]
     filled.__init__(filled.settings)  # type: ignore[misc]
+
+
+def test_verify_says_nothing_of_a_day_that_was_forgotten_meanwhile(freezer: Freezer, filled: Store) -> None:
+    freezer.work()
+    gone = files(filled)[0]
+    with filled.lend() as lease:
+        steps = []
+        for step in verify(lease, filled.path, alone=False):
+            steps.append(step)
+            if step["part"] == "table" and step["table"] == "tier":
+                filled.cursor().execute("DELETE FROM cold_day WHERE day = (SELECT min(day) FROM cold_day)")
+                gone.unlink()
+    assert steps[-1]["sound"]
+    assert len([step for step in steps if step["part"] == "cold"]) == COLD_DAYS - 1
 
 
 def test_a_restored_backup_with_its_files_answers_the_same(

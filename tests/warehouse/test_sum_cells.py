@@ -15,10 +15,13 @@ import pyarrow as pa
 import pytest
 
 from tests.warehouse import test_rollups
-from tests.warehouse.records import query_shape, query_stat, sample
+from tests.warehouse.records import query_latency, query_shape, query_stat, sample
 from tests.warehouse.test_rollups import naive
 from warehouse import sum_tiers, tiers
+from warehouse.errors import TooManyRowsError
 from warehouse.model import Batch, Outcome, QueryShape, QueryStat, Receipt, Sample, now
+from warehouse.questions.hosts import HostTrend, host_trend
+from warehouse.reader import Reader
 from warehouse.rebuild import rebuild
 from warehouse.retention import expire
 from warehouse.rollups import Alone
@@ -389,3 +392,133 @@ def test_rebuild_names_cells_of_queries_that_differ(put: Put, store: Store) -> N
     told = {each.split()[0] for step in steps[:-1] for each in step["first"]}
     assert told == {"query_stat_cell_1h", "query_stat_cell_1d"}
     assert list(rebuild(Alone(store.cursor()), naive(end)))[-1]["differences"] == 0
+
+
+def total(store: Store, table: str, column: str = "n") -> int:
+    return int(store.cursor().execute(f"SELECT coalesce(sum({column}), 0) FROM {table}").fetchall()[0][0])
+
+
+def test_rebuild_leaves_alone_what_retention_takes_meanwhile(put: Put, store: Store) -> None:
+    end = now()
+    send(put, some(random.Random(1), end - timedelta(days=60), end, 2000))
+    keep_up(store, end)
+    before = total(store, DAYS_TABLE), total(store, HOURS_TABLE)
+    steps = []
+    for step in rebuild(Alone(store.cursor()), naive(end)):
+        steps.append(step)
+        if len(steps) == 5:
+            assert expire(store.cursor(), naive(end), 30)["sample"] > 0
+    assert steps[-1]["differences"] == 0
+    assert (total(store, DAYS_TABLE), total(store, HOURS_TABLE)) == before
+
+
+def test_a_late_row_spoils_no_day_where_cells_of_hours_are_kept_no_longer_than_rows(
+    put: Put, store: Store
+) -> None:
+    at = now().replace(hour=18, minute=30, second=0, microsecond=0)
+    start = at - timedelta(days=35)
+    samples = [sample(start + timedelta(hours=hour)) for hour in range(35 * 24)]
+    stats = [query_stat(start + timedelta(hours=hour), 2) for hour in range(35 * 24)]
+    put(Batch(batch_id="equal-days-1", samples=tuple(samples), query_stats=tuple(stats)))
+    keep_up(store, at)
+    expire(store.cursor(), naive(at), 30, cell_days=30)
+    late = at - timedelta(days=30) + timedelta(hours=2)
+    batch = Batch(batch_id="equal-days-2", samples=(sample(late),), query_stats=(query_stat(late, 2),))
+    put(batch)
+    midnight = (at + timedelta(days=1)).replace(hour=0, minute=5)
+    expire(store.cursor(), naive(midnight), 30, cell_days=30)
+    keep_up(store, midnight)
+    day = naive(late.replace(hour=0, minute=0))
+    for table, column, of_day in (("sample", "n", 25), ("query_stat", "calls", 50)):
+        told = f"SELECT sum({column}) FROM {table}_cell_1d WHERE ts = ?"
+        assert store.cursor().execute(told, [day]).fetchall() == [(of_day,)], table
+    expire(store.cursor(), naive(midnight + timedelta(days=2)), 30, cell_days=30)
+    assert store.cursor().execute(f"SELECT count(*) FROM {HOURS_TABLE} WHERE ts < ?", [day]).fetchall() == [
+        (0,)
+    ]
+
+
+def test_what_cells_cannot_tell_any_more_is_told_as_left_out(put: Put, ask: Ask, store: Store) -> None:
+    end = now()
+    start = end - timedelta(days=90)
+    stats = [query_stat(start + timedelta(hours=hour)) for hour in range(90 * 24)]
+    send_stats(put, stats)
+    keep_up(store, end)
+    expire(store.cursor(), naive(end), 10, cell_days=40)
+    (row,) = ask("slow_queries", start=end - timedelta(days=80), end=end).to_pylist()
+    assert "left out" in row["tier"]
+    assert row["calls"] < 45 * 24
+    (row,) = ask("slow_queries", start=end - timedelta(days=30), end=end).to_pylist()
+    assert "left out" in row["tier"], "part of the first hour, of which the rows are gone"
+    first = (end - timedelta(days=30)).replace(minute=0, second=0, microsecond=0)
+    (row,) = ask("slow_queries", start=first, end=end).to_pylist()
+    assert "left out" not in row["tier"]
+
+
+def test_a_window_from_before_all_data_leaves_nothing_out(put: Put, ask: Ask, store: Store) -> None:
+    end = now()
+    start = end - timedelta(days=60)
+    send(put, [sample(start + timedelta(hours=hour)) for hour in range(60 * 24)])
+    keep_up(store, end)
+    expire(store.cursor(), naive(end), 30)
+    rows = ask("host_trend", start=end - timedelta(days=300, minutes=7), end=end, buckets=1).to_pylist()
+    assert sum(row["n"] for row in rows) == 60 * 24
+    assert not [row["tier"] for row in rows if "left out" in row["tier"]]
+
+
+def activity(start: datetime, end: datetime, *, ms: float) -> list[dict[str, Any]]:
+    """Statistics, what looks saw and how often they looked, every 10 minutes."""
+    found = []
+    at = start
+    while at < end:
+        gap = sample(at, 20.0, kind="database", target="main", metric="activity_gap_max_ms", unit="ms")
+        seen = query_latency(at, calls=100, low_us=ms * 1000 - 1000, high_us=ms * 1000 + 1000)
+        found.append(
+            {"samples": (gap,), "query_stats": (query_stat(at, 100, ms),), "query_latencies": (seen,)}
+        )
+        at += timedelta(minutes=10)
+    return found
+
+
+def test_looks_stand_only_for_the_time_they_are_kept(put: Put, ask: Ask, store: Store) -> None:
+    end = now().replace(microsecond=0)
+    start = (end - timedelta(days=40)).replace(minute=0, second=0)
+    parts = activity(start, end, ms=200.0)
+    put(
+        Batch(
+            batch_id="looks-of-40-days",
+            query_shapes=(query_shape(start),),
+            **{name: tuple(row for part in parts for row in part[name]) for name in parts[0]},
+        )
+    )
+    window = {"start": start, "end": end}
+    whole = {row["method"]: row for row in ask("query_latency", **window).to_pylist()}
+    assert (whole["activity"]["n"], whole["activity"]["verdict"]) == (len(parts) * 100, "fail")
+    keep_up(store, end)
+    expire(store.cursor(), naive(end), 30)
+    kept = store.cursor().execute("SELECT min(ts) FROM query_stat").fetchall()[0][0]
+    assert store.cursor().execute("SELECT min(ts) FROM query_latency").fetchall()[0][0] == kept
+    after = {row["method"]: row for row in ask("query_latency", **window).to_pylist()}
+    young = sum(part["query_stats"][0].at >= kept.replace(tzinfo=UTC) for part in parts)
+    assert after["activity"]["n"] == young * 100
+    assert after["statistics"]["n"] == len(parts) * 100
+    for row in after.values():
+        assert row["p95_low_ms"] <= 200 <= row["p95_high_ms"]
+    edge = kept.replace(tzinfo=UTC)
+    near = ask("query_latency", start=edge - timedelta(hours=1), end=edge + timedelta(hours=1)).to_pylist()
+    assert {row["verdict"] for row in near} == {"fail"}, "no false pass where looks end"
+
+
+def test_exports_of_sums_have_no_cap_and_answers_do(put: Put, store: Store) -> None:
+    end = now()
+    start = end - timedelta(days=2)
+    send(put, some(random.Random(3), start, end, 2000))
+    keep_up(store, end)
+    reader = Reader(store, deadline_s=30, row_cap=100)
+    statement = host_trend(HostTrend(start=start, end=end, buckets=300))
+    with pytest.raises(TooManyRowsError):
+        reader.answer(statement)
+    streamed = pa.Table.from_batches(list(reader.stream(statement)))
+    assert streamed.num_rows == reader.count(statement) > 100
+    assert reader.answer(statement, 7).to_pylist() == streamed.slice(0, 7).to_pylist()
+    assert set(streamed["tier"].to_pylist()) <= {"raw", "1h", "1h+raw"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -91,6 +91,22 @@ class Staged(Statement):
     first: tuple[Piece, ...] = ()
     then: Callable[[Tables], Sequence[Piece]] = lambda _: ()
     join: Callable[[Tables], pa.Table] = lambda tables: next(iter(tables.values()))
+    streams: bool = False
+    """Whether `then` is one statement whose rows are the answer: exports have no end to their length."""
+
+    def last(self, tables: Tables) -> Piece:
+        """The one statement of an answer that streams."""
+        (piece,) = self.then(tables)
+        return piece
+
+    def wrapped(self, wrap: Callable[[str], str]) -> Staged:
+        """The same, with SQL around its last statement, whose rows are the answer then."""
+
+        def then(tables: Tables) -> Sequence[Piece]:
+            piece = self.last(tables)
+            return [replace(piece, sql=wrap(piece.sql))]
+
+        return replace(self, then=then, join=lambda tables: tables["told"])
 
 
 class Asked(BaseModel):

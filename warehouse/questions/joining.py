@@ -38,8 +38,9 @@ class Holdings:
     """What the warehouse holds (UTC, naive); None: no such thing.
 
     Single attempts since `raw_from` (None: all), cells of hours since `cells_from` (None: all), those of 5
-    minutes since `fine_cells_from` (None: all) and their histograms since `fine_from`; cells sealed until
-    `sealed`, those of days until `days`. `dirty` are hours (Unix) of series whose cells are not right.
+    minutes since `fine_cells_from` (None: all) and their histograms since `fine_from`, those of days since
+    `days_from` (None: all); cells sealed until `sealed`, those of days until `days`. Before `oldest` there
+    was nothing (None: not known). `dirty` are hours (Unix) of series whose cells are not right.
     """
 
     sealed: datetime | None = None
@@ -49,13 +50,15 @@ class Holdings:
     fine_from: datetime | None = None
     fine_cells_from: datetime | None = None
     dirty: frozenset[tuple[int, int]] = frozenset()
+    days_from: datetime | None = None
+    oldest: datetime | None = None
 
     def cells(self, width_s: int, *, merged: bool) -> Interval | None:
         """Since when and until when there are cells of a width, with histograms where they are merged."""
         until = self.days if width_s == DAY else self.sealed
         if until is None:
             return None
-        since = EVER if self.cells_from is None or width_s == DAY else self.cells_from
+        since = (self.days_from if width_s == DAY else self.cells_from) or EVER
         if width_s == FIVE_MINUTES and self.fine_cells_from is not None:
             since = max(since, self.fine_cells_from)
         if width_s == FIVE_MINUTES and merged:
@@ -144,7 +147,7 @@ def _cover(
             return [*before, (width, (first, last)), *after], gap or hole
     readable = max(start, held.raw_from or start)
     pieces = [(RAW, (readable, end))] if readable < end else []
-    return pieces, readable > start
+    return pieces, min(readable, end) > max(start, held.oldest or start)
 
 
 def _add(intervals: list[Interval], new: Interval) -> None:

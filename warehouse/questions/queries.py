@@ -88,6 +88,7 @@ def slow_queries(asked: SlowQueries) -> Staged:
     `max_is_known` is false: the server tells only the longest call of its life. `is_partial`: counters
     were reset meanwhile, so the true numbers are higher.
     """
+    order = f"{ORDERS[asked.by]} DESC NULLS LAST, target, database, shape"
     told = f"""
         , sums AS (
             SELECT shape_id, {SUMS},
@@ -115,7 +116,7 @@ def slow_queries(asked: SlowQueries) -> Staged:
         FROM shared
         WHERE {chosen("database", "database")} AND {chosen("category", "category")}
             AND {chosen("shape", "shape")}
-        ORDER BY {ORDERS[asked.by]} DESC NULLS LAST, target, database, shape
+        ORDER BY {order}
         LIMIT $limit
     """
     values = {
@@ -125,7 +126,8 @@ def slow_queries(asked: SlowQueries) -> Staged:
         "shape": list(asked.shape),
         "limit": asked.limit,
     }
-    return summed(asked, QUERIES, values, which=chosen("target", "target"), told=told)
+    which = chosen("target", "target")
+    return summed(asked, QUERIES, values, which=which, told=told, order=order)
 
 
 def _chosen(asked: Queries | QueryTrend | QueryLoad) -> dict[str, list[str]]:

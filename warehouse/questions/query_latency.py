@@ -64,8 +64,9 @@ def _staged(asked: QueryLatencyWindow | QueryLatencyTrend, *, steps: int, target
             width_ms = reading.width_s * 1000
             bucket = f"make_timestamp_ms(epoch_ms(ts) // {width_ms} * {width_ms})"
             width = f"{reading.width_s}::BIGINT"
-        window = Window.values(asked, target=asked.target)
-        return [Piece("facts", _facts(stats, bucket, width, steps=steps, targets=targets), window)]
+        values = Window.values(asked, target=asked.target)
+        values["start"] = max(values["start"], held.raw_from or values["start"])
+        return [Piece("facts", _facts(stats, bucket, width, steps=steps, targets=targets), values)]
 
     return Staged(
         first=stages.tier_pieces(asked, QUERIES.name),
@@ -77,11 +78,11 @@ def _staged(asked: QueryLatencyWindow | QueryLatencyTrend, *, steps: int, target
 def _bounds(source: Source) -> str:
     """SQL of what bounds the calls of single statistics or of cells."""
     if source.width_s == RAW:
-        told = f"{SQUARES} AS squares_us2, max_us, ceiling_us"
+        told = f"{SQUARES} AS squares_us2, max_us, ceiling_us, FALSE AS is_cell"
     else:
         told = """
             squares_us2, CASE WHEN max_us >= coalesce(ceiling_us, 0) THEN max_us END AS max_us,
-            greatest(max_us, ceiling_us) AS ceiling_us
+            greatest(max_us, ceiling_us) AS ceiling_us, TRUE AS is_cell
         """
     rows = sums.rows_of(source, QUERIES, CHOSEN)
     return f"SELECT ts, shape_id, calls, total_us, min_us, {told} FROM ({rows})"
@@ -92,7 +93,7 @@ CHOSEN = f"category IN ('read', 'write', 'unknown') AND {chosen('target', 'targe
 
 
 BOUNDED = f"""
-    SELECT target, ts, calls, total_us, mean_us, max_us, squares_us2,
+    SELECT target, ts, is_cell, calls, total_us, mean_us, max_us, squares_us2,
         greatest(coalesce(min_us, 0), coalesce(mean_us - reach_us, 0)) AS low_us,
         least(coalesce(max_us, ceiling_us, total_us), total_us, coalesce(mean_us + reach_us, total_us))
             AS high_us
@@ -116,7 +117,7 @@ def _class(value: str, steps: int) -> str:
 
 
 def _facts(stats: str, bucket: str, width: str, *, steps: int, targets: bool) -> str:
-    """SQL for the rows that `judge` wants. The words are ours.
+    """SQL for the rows that `judge` wants. The words are ours, and $start is when single rows begin.
 
     Statistics are summed where their calls are alike: in so many `steps` to a doubling of their mean and of
     their upper bound. Bounds of a sum hold for it as those of its parts did.
@@ -143,6 +144,7 @@ def _facts(stats: str, bucket: str, width: str, *, steps: int, targets: bool) ->
         looked AS (
             SELECT target, ts, sum(calls)::BIGINT AS calls, any_value(gap_us) AS gap_us
             FROM bounded JOIN gaps USING (target, ts)
+            WHERE NOT is_cell
             GROUP BY target, ts
         ),
         seen AS (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from warehouse.cells import DAY, HOUR, TABLES
 from warehouse.objectives import ABOVE
@@ -13,6 +14,8 @@ from warehouse.questions.joining import RAW, TAGS, Holdings, Interval, Reading, 
 Pairs = Sequence[tuple[int, int]]
 
 SHORT_LIST = 200
+MOST_REACHES = 8
+"""So many stretches are read one by one; each costs a statement of its own."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def _split(
 
 
 def reaches(interval: Interval, hours: Iterable[int]) -> list[Interval]:
-    """The parts of an interval that lie in the hours, those that touch as one."""
+    """The parts of an interval that the hours lie in: those that touch as one, the nearest as one if many."""
     found: list[Interval] = []
     for hour in sorted(hours):
         start = datetime.fromtimestamp(hour * HOUR, UTC).replace(tzinfo=None)
@@ -114,6 +117,10 @@ def reaches(interval: Interval, hours: Iterable[int]) -> list[Interval]:
             found[-1] = (found[-1][0], reach[1])
         else:
             found.append(reach)
+    while len(found) > MOST_REACHES:
+        gaps = [after[0] - before[1] for before, after in pairwise(found)]
+        place = gaps.index(min(gaps))
+        found[place : place + 2] = [(found[place][0], found[place + 1][1])]
     return found
 
 

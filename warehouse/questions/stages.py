@@ -10,6 +10,7 @@ import pyarrow as pa
 from warehouse.questions import joining, sources
 from warehouse.questions.asking import Piece, Tables, Texts, Trend, Window, chosen, stored
 from warehouse.questions.joining import Holdings, Reading
+from warehouse.sum_cells import KINDS
 from warehouse.tiers import ATTEMPT
 
 CHOSEN = f"""
@@ -20,6 +21,9 @@ CHOSEN = f"""
 
 SMALL = 200_000
 """So many attempts are ranked as fast as their cells are merged, and exactly."""
+
+PASSING = [kind.name for kind in KINDS if not kind.keeps_days]
+"""Tiers whose cells of days are deleted with those of hours: the oldest one left may not be the first."""
 
 SMALL_WINDOW = timedelta(days=1)
 
@@ -75,6 +79,7 @@ def first(asked: Endpoints | EndpointTrend) -> tuple[Piece, ...]:
 def tier_pieces(asked: Window, name: str) -> tuple[Piece, ...]:
     """What decides how a tier's part of the window is read: what it holds, which hours are dirty."""
     return (
+        Piece("oldest", f"SELECT min(ts) AS oldest FROM {name}_cell_1d"),
         Piece(
             "tier",
             "SELECT name, sealed_until, raw_from FROM tier WHERE starts_with(name, $tier)",
@@ -98,6 +103,10 @@ def held(tables: Tables, name: str = ATTEMPT) -> Holdings:
         return found
 
     raw_from = of("", "raw_from")
+    oldest = tables["oldest"]["oldest"][0].as_py()
+    days_from = of("_cells", "raw_from") if name in PASSING else None
+    if days_from is not None and oldest is not None and oldest <= days_from:
+        oldest = None
     since = 0 if raw_from is None else joining.hour_of(raw_from)
     dirty = zip(tables["dirty"]["series_id"].to_pylist(), tables["dirty"]["hour"].to_pylist(), strict=True)
     return Holdings(
@@ -107,6 +116,8 @@ def held(tables: Tables, name: str = ATTEMPT) -> Holdings:
         cells_from=of("_cells", "raw_from"),
         fine_from=of("_fine", "raw_from"),
         fine_cells_from=of("_fine_cells", "raw_from"),
+        days_from=days_from,
+        oldest=oldest,
         dirty=frozenset((series, hour) for series, hour in dirty if hour >= since),
     )
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
-
 from warehouse.cells import DAY
-from warehouse.questions import joining, rows, sources, stages
+from warehouse.questions import joining, sources, stages
 from warehouse.questions.asking import Piece, Staged, Tables, Trend, Window, stored
-from warehouse.questions.joining import LEFT_OUT, RAW, TAGS, Holdings, Reading
+from warehouse.questions.joining import LEFT_OUT, RAW, TAGS, Holdings, Interval, Reading
 from warehouse.questions.sources import Source
 from warehouse.sum_cells import QUERIES, SAMPLES, Summed
 
@@ -20,6 +19,10 @@ KEYS = {
 }
 
 
+TIERS = str([joining.tier_text(tags) for tags in range(2 * LEFT_OUT)])
+"""SQL for a list of the words of all tags."""
+
+
 def summed(
     asked: Window,
     kind: Summed,
@@ -27,38 +30,48 @@ def summed(
     *,
     which: str,
     told: str,
-    order: str = "",
+    order: str,
 ) -> Staged:
     """A question about the rows of a kind whose series or shapes the condition `which` chooses.
 
     `told` selects from `summed`, which has a row for each bucket (`bucket_at`, `bucket_s`; a window is one)
     and key, with the columns of its cells. What it selects as `tags` (their bits joined by `bit_or`) ends the
-    answer as `tier`. `values` are bound. Where the rows of so narrow buckets are deleted, buckets are wider.
+    answer as `tier`. `order` sorts its columns. `values` are bound. Where the rows of so narrow buckets are
+    deleted, buckets are wider.
     """
     return Staged(
         first=stages.tier_pieces(asked, kind.name),
         then=lambda tables: [
             Piece(
                 "told",
-                f"WITH summed AS ({_summed(asked, kind, tables, which)}) {told}"
-                + (f" ORDER BY {order}" if order else ""),
+                f"SELECT * EXCLUDE (tags), ({TIERS})[tags + 1] AS tier FROM ("
+                f"WITH summed AS ({_summed(asked, kind, tables, which)}) {told}) ORDER BY {order}",
                 values,
             )
         ],
-        join=_with_tier,
+        join=lambda tables: tables["told"],
+        streams=True,
     )
 
 
 def reading_of(asked: Window, held: Holdings, *, exact: bool = False) -> Reading:
     """How to read the buckets, or the window; `exact`: raw rows wherever they are kept."""
     start, end = stored(asked.start), stored(asked.end)
-    if not isinstance(asked, Trend):
-        return joining.plan([(start, end)], DAY, held, merged=True, small=exact)
-    width_s = joining.usable_width(asked.bucket_s, start, held, merged=True)
-    return joining.plan(joining.buckets_of(start, end, width_s), width_s, held, merged=True, small=exact)
+    width_s, buckets = DAY, [(start, end)]
+    if isinstance(asked, Trend):
+        width_s = joining.usable_width(asked.bucket_s, start, held, merged=True)
+        buckets = [*joining.buckets_of(start, end, width_s)]
+    if exact and held.raw_from is not None:
+        buckets = [part for bucket in buckets for part in _parted(bucket, held.raw_from)]
+    return joining.plan(buckets, width_s, held, merged=True, small=exact)
 
 
-def found_in(reading: Reading, held: Holdings, start: Any) -> list[Source]:
+def _parted(bucket: Interval, at: datetime) -> list[Interval]:
+    start, end = bucket
+    return [(start, at), (at, end)] if start < at < end else [bucket]
+
+
+def found_in(reading: Reading, held: Holdings, start: datetime) -> list[Source]:
     """All that is read; where nothing can be, an empty interval of raw rows."""
     read = sources.sources_of(reading, held)
     return [*read.parts, *read.raw, *read.binned] or [Source(RAW, start, start)]
@@ -104,9 +117,3 @@ def _left_out(reading: Reading, width_ms: int) -> str:
         return str(LEFT_OUT)
     buckets = [int(joining.hour_of(at, width_ms // 1000)) * width_ms for at, _ in reading.left_out]
     return f"CASE WHEN list_contains({buckets}::BIGINT[], bucket) THEN {LEFT_OUT} ELSE 0 END"
-
-
-def _with_tier(tables: Tables) -> pa.Table:
-    told = tables["told"]
-    tags = told["tags"].to_numpy().astype("int64")
-    return told.drop_columns(["tags"]).append_column("tier", rows.of_few(tags, joining.tier_text))
