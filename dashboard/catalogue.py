@@ -56,6 +56,7 @@ TITLES: Mapping[str, str] = {
     "load_agents": "Load agents",
     "audit_log": "Audit log",
     "samples": "Single samples",
+    "kept_since": "Since when single rows are kept",
     "storage": "Rows and bytes stored",
     "cold_days": "Days kept as Parquet files",
     "simulated_changes": "Changes in a simulated history",

@@ -36,8 +36,21 @@ def _duration(value: float) -> str:
         return f"{value:.0f} ms"
     if value < 59_950:
         return f"{value / 1000:.2f}".rstrip("0").rstrip(".") + " s"
-    minutes, seconds = divmod(round(value / 1000), 60)
-    return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
+    return _long_duration(value)
+
+
+def _long_duration(value: float) -> str:
+    """In the two largest units that tell it: `2 min 5 s`, `11 d 10 h`."""
+    if value < 3_599_500:
+        return _in_two(round(value / 1000), "min", "s", 60)
+    if value < 86_370_000:
+        return _in_two(round(value / 60_000), "h", "min", 60)
+    return _in_two(round(value / 3_600_000), "d", "h", 24)
+
+
+def _in_two(amount: int, large: str, small: str, room: int) -> str:
+    whole, rest = divmod(amount, room)
+    return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
 
 
 def seconds(value: float | None) -> str:

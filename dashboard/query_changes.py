@@ -103,14 +103,30 @@ def _take_typed(key: str, scene: Scene) -> None:
         controls.remember("since", at.strftime(FORM))
 
 
-def show(scene: Scene, answer: data.Answer) -> None:
-    """New shapes beside vanished ones."""
+def _unknown(scene: Scene, since: datetime, kept: pl.DataFrame | None) -> str:
+    """What cannot be told, because single statistics of the time before are deleted; else empty."""
+    rows = [] if kept is None else kept.filter(pl.col("table_name") == "query_stat")["since"].to_list()
+    if not rows or rows[0] <= scene.window.start:
+        return ""
+    from_ = fmt.clock(rows[0], scene.zone)
+    if since <= rows[0]:
+        return f"Not known: single statistics are kept since {from_}, and only they tell what came and went."
+    return f"Single statistics are kept since {from_}: one that was called only before is not missed."
+
+
+def show(scene: Scene, answer: data.Answer, kept: pl.DataFrame | None) -> None:
+    """New shapes beside vanished ones. `kept` says since when there are the statistics that tell them."""
     st.header("New and vanished queries", anchor=False)
     choose(scene)
     rows = panels.rows(answer, "New and vanished queries")
     if rows is None:
         return
-    at = fmt.clock(moment(scene)[1], scene.zone)
+    since = moment(scene)[1]
+    at, unknown = fmt.clock(since, scene.zone), _unknown(scene, since, kept)
+    if unknown:
+        panels.note(unknown)
+        if rows.is_empty():
+            return
     for column, kind, title, none in zip(
         st.columns(2),
         ("new", "vanished"),

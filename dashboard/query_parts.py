@@ -54,6 +54,7 @@ def questions(scene: Scene, target: str) -> dict[str, data.Question]:
         "slow": question(
             "slow_queries", window, by=query_table.chosen_by(), limit=query_table.MOST_SHAPES, **one
         ),
+        "kept": question("kept_since"),
         "changes": query_changes.asked(scene, target),
         "patterns": question("query_patterns", window, **one),
         "suspects": question("query_suspects", window, **one),
@@ -99,7 +100,7 @@ def show(
     with st.container(border=True):
         _slow(scene, answers, target)
     with st.container(border=True):
-        query_changes.show(scene, answers["changes"])
+        query_changes.show(scene, answers["changes"], page.frame(answers["kept"]))
     left, right = st.columns(2)
     with left.container(border=True, height="stretch"):
         query_patterns.classes(answers["patterns"])

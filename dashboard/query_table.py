@@ -151,13 +151,13 @@ def _columns() -> Any:
     return {
         "query": kinds.TextColumn("Query", pinned=True, width=QUERY_WIDTH),
         "database": kinds.TextColumn("Database", width=NUMBER_WIDTH),
-        "category": kinds.TextColumn("Class", width=58),
+        "category": kinds.TextColumn("Class", width=92),
         "share": panels.share_column("Share of load", "Of the time all statements took."),
         "trend": kinds.AreaChartColumn(
             "Load", y_min=0, width=60, help="Time its calls took, over the window."
         ),
-        "total": number("Total", width=80),
-        "calls": number("Calls"),
+        "total": number("Total", width=92),
+        "calls": number("Calls", width=96),
         "mean": number("Mean"),
         "max": number("Max", "≤: no call took longer; how long the longest took is not known."),
         "rows": number("Rows/call"),

@@ -78,7 +78,7 @@ def body(scene: Scene, answers: page.Answers) -> None:
         panels.nothing_here(scene, "host samples", page.newest(known.filter(pl.col("host") == host)))
         return
     if now is not None:
-        host_parts.summary(host, now)
+        host_parts.summary(host, now, scene.past.end)
     if trend is not None and now is not None:
         meanwhile.listed(scene, answers)
         gaps = gaps_of(page.frame(answers["gaps"]), [f"host {host}"])

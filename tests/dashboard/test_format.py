@@ -43,6 +43,12 @@ HOSTILE = [
         (2500, True, "> 2.5 s"),
         (60_000, False, "1 min"),
         (125_000, False, "2 min 5 s"),
+        (3_599_400, False, "59 min 59 s"),
+        (3_599_600, False, "1 h"),
+        (9_000_000, False, "2 h 30 min"),
+        (86_369_000, False, "23 h 59 min"),
+        (86_390_000, False, "1 d"),
+        (984_826_000, False, "11 d 10 h"),
     ],
 )
 def test_durations(value: float | None, above: bool, text: str) -> None:

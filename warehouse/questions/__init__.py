@@ -76,6 +76,7 @@ QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
         runs.audit_log,
         marks.marks,
         storage.samples,
+        storage.kept_since,
         storage.storage,
         storage.cold_days,
         storage.simulated_changes,

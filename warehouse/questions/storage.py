@@ -48,6 +48,15 @@ def cold_days(_: Nothing) -> Statement:
     return Statement("SELECT day, file, rows, bytes, row_hash, frozen_at FROM cold_day", order="day")
 
 
+def kept_since(_: Nothing) -> Statement:
+    """Since when single rows are kept, of each kind whose older ones were deleted; cells tell of these."""
+    return Statement(
+        "SELECT name AS table_name, raw_from AS since FROM tier "
+        "WHERE raw_from IS NOT NULL AND name IN ('attempt', 'sample', 'query_stat')",
+        order="table_name",
+    )
+
+
 def storage(_: Nothing) -> Statement:
     """Rows, age and room of each table; the file, its log, its growth a day and when the disk will be full.
 
