@@ -36,7 +36,7 @@ run: $(VENV)/run.stamp ## install what is needed and start everything
 
 test: $(VENV)/test.stamp tools check ## check the code and run every test
 	$(BIN)/python -m pytest -m alone
-	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadfile
 
 soak: $(VENV)/test.stamp tools ## run the faults in their long form: about an hour
 	PERFHOUSE_SOAK=1 $(BIN)/python -m pytest tests/faults

@@ -1,7 +1,7 @@
-"""What every test keeps to: no process is left behind, what a busy machine spoils is tried once more."""
+"""What every test keeps to: no process is left behind, and what a busy machine spoils is tried once more."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -15,27 +15,16 @@ REAL = ("cli", "collectors", "dashboard", "demo", "e2e", "faults", "hostile", "l
 """Folders whose tests start processes, servers and browsers, and wait for them."""
 
 
-LONG = ("e2e", "faults", "loadtests", "collectors", "demo")
-"""Folders whose tests wait longest: begun first, they leave neither of two workers waiting at the end."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Try a test of real processes a second time when it fails; the summary names it as rerun.
 
-    A soak is judged by its first try. The tests that wait longest begin. Tests of a file share a worker, and
-    so do all that drive a browser: two browsers at once are more than two cores bear.
+    A soak is judged by its first try.
     """
-    items.sort(key=lambda item: LONG.index(_folder(item)) if _folder(item) in LONG else len(LONG))
+    if os.environ.get("PERFHOUSE_SOAK") == "1":
+        return
     for item in items:
-        group = "browser" if _folder(item) == "e2e" else str(item.path.relative_to(Path(__file__).parent))
-        item.add_marker(pytest.mark.xdist_group(group))
-        if _folder(item) in REAL and os.environ.get("PERFHOUSE_SOAK") != "1":
+        if item.path.relative_to(Path(__file__).parent).parts[0] in REAL:
             item.add_marker(pytest.mark.flaky(reruns=1))
-
-
-def _folder(item: pytest.Item) -> str:
-    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 @pytest.fixture(autouse=True)
