@@ -15,10 +15,9 @@ import pytest
 
 from tests.collectors.processes import wait_for
 from tests.servers.warehouse import ROOT, SERVE, WarehouseProcess, write_config
-from tests.warehouse.records import sample
 from warehouse.client import pack
 from warehouse.clock import HOLD_S, Clock
-from warehouse.model import Batch, now
+from warehouse.model import Batch, Gap, GapReason, now
 from warehouse.schedule import Schedule
 
 HOUR = timedelta(hours=1)
@@ -188,19 +187,20 @@ def faked(process: WarehouseProcess, offset_file: Path) -> Iterator[None]:
 def kept(process: WarehouseProcess) -> tuple[int, dict[str, Any]]:
     with process.client("dashboard") as client:
         rows = dict(client.ask("storage").select("table_name", "rows").iter_rows())
-        return rows["sample"], client.health()["clock"]
+        return rows["gap"], client.health()["clock"]
 
 
 @pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed")
 def test_a_real_warehouse_keeps_everything_when_its_clock_jumps_a_month(tmp_path: Path) -> None:
-    """Retention runs at each start; only the jump makes these samples look old."""
+    """Retention runs at each start; only the jump makes these gaps look old, which no cells stand for."""
     process = WarehouseProcess(write_config(tmp_path, "[retention]\nraw_days = 7\n"))
     offset = tmp_path / "offset"
     offset.write_text("+0\n")
     with faked(process, offset):
         with process.client("collect") as client:
-            rows = tuple(sample(now() - timedelta(seconds=second)) for second in range(20))
-            client.send("kept-samples", pack(Batch(batch_id="kept-samples", samples=rows)))
+            instants = [now() - timedelta(seconds=second) for second in range(20)]
+            rows = tuple(Gap(at=at, until=at, job="j", reason=GapReason.MISSED, missed=1) for at in instants)
+            client.send("kept-gaps", pack(Batch(batch_id="kept-gaps", gaps=rows)))
         assert kept(process) == (20, {"retention_held_s": 0.0, "reason": ""})
         offset.write_text("+30d\n")
         wait_for(lambda: kept(process)[1]["retention_held_s"])
