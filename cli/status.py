@@ -118,6 +118,10 @@ def _state(jobs: pl.DataFrame) -> str | None:
     return "gone" if jobs["newest_at"].is_null().all() else "silent"
 
 
+def _newest(age_s: float | None) -> str:
+    return "no sample of it is stored" if age_s is None else f"its newest sample is {age(age_s)} old"
+
+
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
@@ -164,12 +168,12 @@ def _problems(settings: Settings, report: Report) -> list[str]:
         problems.append(f"{report['error']['title']}: {report['error']['message']}")
     problems += _storage_problems(report["warehouse"])
     problems += [
-        f"collector {each['source']} is silent, its newest sample is {age(each['age_s'])} old"
+        f"collector {each['source']} is silent, {_newest(each['age_s'])}"
         for each in report["collectors"]
         if each["state"] == "silent"
     ]
     problems += [
-        f"rows of collector {each['source']} wait in its spool, its newest sample is {age(each['age_s'])} old"
+        f"rows of collector {each['source']} wait in its spool, {_newest(each['age_s'])}"
         for each in report["collectors"]
         if each["state"] == "waiting"
     ]

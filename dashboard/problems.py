@@ -120,10 +120,14 @@ def _waiting(scene: Scene, source: str, jobs: list[dict[str, Any]]) -> str:
     newest = max(
         (job["newest_at"] for job in jobs if job["source"] == source and job["newest_at"]), default=None
     )
-    last = fmt.age(newest, scene.now)
+    last = (
+        "none of it is stored yet"
+        if newest is None
+        else f"its newest stored word is from {fmt.age(newest, scene.now)}"
+    )
     return (
-        f"Rows of collector **{fmt.plain(source)}** wait in its spool: it sends, and its newest stored word "
-        f"is from {last}. They are stored in their order, the oldest first, as soon as storing goes on."
+        f"Rows of collector **{fmt.plain(source)}** wait in its spool: it sends, and {last}. They are stored "
+        f"in their order, the oldest first, as soon as storing goes on."
     )
 
 

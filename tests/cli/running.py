@@ -29,5 +29,5 @@ def perfhouse(
         timeout=60,
         env=clean_environment(**environment),
     )
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return done

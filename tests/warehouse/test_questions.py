@@ -290,6 +290,16 @@ def test_jobs_wait_where_their_collector_sends_and_nothing_new_is_stored(
     assert rows == {"probe": "silent", "daemon": "ok"}, "a job that is gone does not wait"
 
 
+def test_a_collector_that_just_began_neither_waits_nor_is_silent(put: Put, ask: Ask, store: Store) -> None:
+    at = now()
+    send(put, events=(Event(at=at - timedelta(seconds=3), job="host box", state=JobState.OK, text=""),))
+    store.heard["local"] = at.replace(tzinfo=None)
+    for later, state in ((0, "ok"), (3, "silent")):
+        window = {"start": at - timedelta(hours=1), "end": at + timedelta(minutes=later)}
+        (row,) = ask("collector_jobs", **window).to_pylist()
+        assert (row["state"], row["newest_at"]) == (state, None)
+
+
 def test_who_reports_rarely_is_silent_later(put: Put, ask: Ask) -> None:
     at = now()
     report = health(at - timedelta(minutes=20), "daemon", interval_s=600, last_success_age_s=1)

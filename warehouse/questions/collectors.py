@@ -55,7 +55,8 @@ def collector_jobs(asked: Window) -> Statement:
             GROUP BY ALL
         ),
         told AS (
-            SELECT source, job, arg_max(state, ts) AS state, max(ts) AS since_at, arg_max(text, ts) AS text
+            SELECT source, job, arg_max(state, ts) AS state, max(ts) AS since_at, arg_max(text, ts) AS text,
+                max(ts) < $end - INTERVAL {SILENT_S} SECOND AS is_old
             FROM event
             WHERE ts < $end AND NOT {OWN_EVENTS}
             GROUP BY ALL
@@ -70,8 +71,8 @@ def collector_jobs(asked: Window) -> Statement:
             )
         ),
         sending AS (
-            SELECT source, bool_and(coalesce(is_silent, TRUE)) AS is_waiting
-            FROM heard FULL JOIN (SELECT DISTINCT source FROM told) USING (source)
+            SELECT source, bool_and(coalesce(is_silent, is_old, TRUE)) AS is_waiting
+            FROM heard FULL JOIN told USING (source, job)
             WHERE source IN (
                 SELECT source
                 FROM (SELECT unnest($heard::VARCHAR[]) AS source, unnest($heard_at::TIMESTAMP[]) AS sent_at)
@@ -81,7 +82,8 @@ def collector_jobs(asked: Window) -> Statement:
         )
         SELECT source, job,
             CASE
-                WHEN coalesce(is_silent, TRUE) THEN CASE WHEN is_waiting THEN 'waiting' ELSE 'silent' END
+                WHEN coalesce(is_silent, is_old, TRUE)
+                    THEN CASE WHEN is_waiting THEN 'waiting' ELSE 'silent' END
                 WHEN told.state = 'failing' THEN 'failing'
                 WHEN coalesce(last_success_at, oldest_at)
                     < newest_at - to_seconds(({LATE_INTERVALS} * interval_s)::BIGINT + 1)
