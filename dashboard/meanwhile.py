@@ -12,7 +12,7 @@ from dashboard.controls import Scene
 from dashboard.data import question
 
 MOST_LISTED = 6
-"""As many of the newest have a link of their own."""
+"""As many of the newest are listed."""
 
 
 def asked(scene: Scene, target: list[str] | None = None) -> dict[str, data.Question]:

@@ -141,7 +141,7 @@ def show(scene: Scene, answer: data.Answer, kept: pl.DataFrame | None) -> None:
             own = rows.filter(pl.col("change") == kind)
             st.subheader(f"{title} since {at}: {len(own)}", anchor=False)
             if own.is_empty():
-                panels.note(none)
+                panels.note("None that is known." if unknown else none)
             else:
                 _table(scene, own, kind)
 

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 
 from warehouse import marks
-from warehouse.access import Asker, asker
+from warehouse.access import Asker
 from warehouse.acting import audited
-from warehouse.api_runs import Local, Person, RequestId
+from warehouse.api_askers import RequestId, asking
 from warehouse.audited import audited_route
 from warehouse.declared import refusals
 from warehouse.marks import MarkAnswer, MarkRequest
@@ -26,12 +26,7 @@ def mark_routes(warehouse: Warehouse, may_act: Callable[..., Token]) -> APIRoute
         route_class=audited_route(warehouse.refusals, warehouse.keyring),
     )
 
-    def acting(
-        token: Annotated[Token, Depends(may_act)], x_person: Person = None, x_local: Local = None
-    ) -> Asker:
-        return asker(token, x_person, x_local)
-
-    acts = Annotated[Asker, Depends(acting)]
+    acts = Annotated[Asker, Depends(asking(may_act))]
 
     @router.post("/marks", status_code=201)
     def mark(asked: MarkRequest, asks: acts, x_request_id: RequestId = None) -> MarkAnswer:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Annotated
 
 from duckdb import DuckDBPyConnection
-from fastapi import APIRouter, Depends, Header, Path
+from fastapi import APIRouter, Depends, Path
 
 from warehouse import runs
-from warehouse.access import Asker, asker
+from warehouse.access import Asker
 from warehouse.acting import audited
+from warehouse.api_askers import RequestId, asking
 from warehouse.audited import audited_route
 from warehouse.declared import refusals
 from warehouse.plan import make_plan
@@ -18,11 +19,6 @@ from warehouse.service import Warehouse
 from warehouse.tokens import Token
 
 RunId = Annotated[str, Path(pattern=RUN_ID)]
-Person = Annotated[str | None, Header(alias="X-Person", max_length=1000)]
-Local = Annotated[str | None, Header(alias="X-Local", max_length=1)]
-RequestId = Annotated[
-    str | None, Header(alias="X-Request-Id", min_length=8, max_length=64, pattern="^[A-Za-z0-9_-]+$")
-]
 
 
 def run_routes(
@@ -34,21 +30,11 @@ def run_routes(
         route_class=audited_route(warehouse.refusals, warehouse.keyring),
     )
 
-    def acting(
-        token: Annotated[Token, Depends(may_act)], x_person: Person = None, x_local: Local = None
-    ) -> Asker:
-        return asker(token, x_person, x_local)
-
-    def launching(
-        token: Annotated[Token, Depends(may_launch)], x_person: Person = None, x_local: Local = None
-    ) -> Asker:
-        return asker(token, x_person, x_local)
-
-    acts = Annotated[Asker, Depends(acting)]
+    acts = Annotated[Asker, Depends(asking(may_act))]
 
     @router.post("/runs", status_code=201, responses=refusals(409))
     def request(
-        asked: RunRequest, asks: Annotated[Asker, Depends(launching)], x_request_id: RequestId = None
+        asked: RunRequest, asks: Annotated[Asker, Depends(asking(may_launch))], x_request_id: RequestId = None
     ) -> RunAnswer:
         """Request a load test. The same X-Request-Id again changes nothing."""
         request_id = f"{asks.token.name}:{x_request_id or secrets.token_urlsafe(16)}"
