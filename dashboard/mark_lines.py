@@ -58,13 +58,14 @@ def draw(drawn: go.Figure, stage: Stage, marks: pl.DataFrame | None, *, labelled
 
 
 def _label(drawn: go.Figure, stage: Stage, rows: list[dict[str, Any]]) -> None:
-    """The versions, but for those too near the next one's."""
+    """The versions, but for those too near the next one's. One near the end stands before its line."""
     room = stage.window.span * (LABEL_SHARE if stage.draggable else PHONE_LABEL_SHARE)
     following = [row["at"] for row in rows[1:]] + [None]
     for row, next_at in zip(rows, following, strict=True):
-        if next_at is not None and next_at - row["at"] < room:
-            continue
         is_late = stage.window.end - row["at"] < room
+        next_is_late = next_at is not None and stage.window.end - next_at < room
+        if next_at is not None and next_at - row["at"] < room * (2 if next_is_late and not is_late else 1):
+            continue
         drawn.add_annotation(
             x=stage.local(row["at"]),
             y=1,

@@ -122,6 +122,9 @@ def test_a_deploy_is_a_line_with_its_version(stage: Stage) -> None:
     (touched,) = drawn.data
     assert list(touched.customdata) == ["1.4 to all targets", "1.4 to shop", "1.5 to all targets"]
     assert [label.text for label in drawn.layout.annotations] == ["1.4", "1.5"], "the second has no room"
+    late = figure(stage)
+    mark_lines.draw(late, stage, deploys({"at": at(51)}, {"at": at(58), "version": "1.5"}), labelled=True)
+    assert [(label.text, label.xanchor) for label in late.layout.annotations] == [("1.5", "right")]
     bare = figure(stage)
     mark_lines.draw(bare, stage, told.clear(), labelled=True)
     mark_lines.draw(bare, stage, None, labelled=True)
