@@ -7,6 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+import warehouse  # noqa: F401 - before NumPy, whose threads it bounds
+
 GRACE_S = 3.0
 OURS_FOR_LONG = ("resource_tracker", "forkserver")
 """Processes that Python's multiprocessing keeps for as long as the test run lasts."""

@@ -19,6 +19,7 @@ import polars as pl
 from warehouse import errors
 from warehouse.mark_calls import MarkCalls
 from warehouse.model import Receipt
+from warehouse.regression_calls import RegressionCalls
 from warehouse.replies import Parameter, query_of, raise_refusal, token_in
 from warehouse.run_calls import RunCalls
 from warehouse.settings import Settings
@@ -42,7 +43,7 @@ class ExportState:
     total_rows: int | None
 
 
-class Client(RunCalls, MarkCalls):
+class Client(RunCalls, MarkCalls, RegressionCalls):
     """Talks to one warehouse with one token. Safe to share between threads."""
 
     def __init__(

@@ -63,15 +63,19 @@ class Study:
     found: Fit
 
 
-def find_changes(values: Sequence[float | None], setting: Setting) -> list[Change]:
-    """The changes of a series at even steps of time; None where nothing was measured."""
+Points = Sequence[float | None] | Floats
+"""A series at even steps of time; None or NaN where nothing was measured."""
+
+
+def find_changes(values: Points, setting: Setting) -> list[Change]:
+    """The changes of a series."""
     done = study(values, setting)
     return [] if done is None else _changes(done, setting)
 
 
-def study(values: Sequence[float | None], setting: Setting) -> Study | None:
+def study(values: Points, setting: Setting) -> Study | None:
     """The regression itself; None when there are too few values, or all are the same."""
-    array = np.array([math.nan if value is None else value for value in values], dtype=float)
+    array = np.asarray(values, dtype=float)  # None becomes NaN
     places = np.flatnonzero(np.isfinite(array))
     if len(places) < setting.fewest:
         return None

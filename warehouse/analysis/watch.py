@@ -7,11 +7,13 @@ had. A change is told once.
 
 from __future__ import annotations
 
+import math
+from array import array
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from warehouse.analysis.changes import Change, Setting, find_changes, logarithms, study
+from warehouse.analysis.changes import Change, Points, Setting, find_changes, logarithms, study
 from warehouse.analysis.requests import Floats
 from warehouse.analysis.steps import Rules
 
@@ -37,20 +39,34 @@ class Alertness:
 
 
 class Watch:
-    """One series that grows. Not for more than one thread."""
+    """One series that grows. Not for more than one thread.
 
-    def __init__(self, setting: Setting, alertness: Alertness) -> None:
+    `past` is what it was before, of which nothing is told; `told` the place of the last change that was.
+    """
+
+    def __init__(
+        self, setting: Setting, alertness: Alertness, past: Points = (), told: int | None = None
+    ) -> None:
         self._setting = replace(setting, rules=alertness.rules, spike=alertness.spike)
         self._alertness = alertness
-        self._values: list[float | None] = []
+        self._values = array("d", np.asarray(past, dtype=float))
         self._first = 0
-        self._told = -alertness.apart
+        self._told = -alertness.apart if told is None else told
         self._asked = 0
         self._rest: Floats = np.zeros(0)
 
+    def __len__(self) -> int:
+        """How many points it was given."""
+        return self._first + len(self._values)
+
+    @property
+    def measured(self) -> int:
+        """How many of the points it remembers were measured."""
+        return int(np.isfinite(np.array(self._values)).sum())
+
     def update(self, value: float | None) -> Change | None:
         """Take the next point (None: not measured); the change it proves, if any."""
-        self._values.append(value)
+        self._values.append(math.nan if value is None else value)
         self._forget()
         if value is None or len(self._values) < self._setting.fewest:
             return None
@@ -71,7 +87,7 @@ class Watch:
             self._rest = np.zeros(0)
 
     def _alarm(self, now: int) -> Change | None:
-        for change in reversed(find_changes(self._values, self._setting)):
+        for change in reversed(find_changes(np.array(self._values), self._setting)):
             place = change.place + self._first
             if now - place > self._alertness.recent or place - self._told < self._alertness.apart:
                 return None
@@ -84,9 +100,8 @@ class Watch:
         """Whether the points since the model was frozen left it."""
         if len(self._rest) == 0 or len(self._values) - self._frozen_at >= self._alertness.frozen:
             self._freeze()
-        value = self._values[-1]
         at = np.array([len(self._values) - 1])
-        log = float(logarithms(np.array([value], dtype=float))[0])
+        log = float(logarithms(np.array(self._values[-1:]))[0])
         rest = log - self._level - float(self._setting.season.columns(at)[0] @ self._coefficients)
         self._rest = np.append(self._rest, rest)[-self._alertness.recent :]
         new = np.clip((self._rest[1:] - self._lag * self._rest[:-1]) / self._scale, -3.0, 3.0)
@@ -97,7 +112,7 @@ class Watch:
     def _freeze(self) -> None:
         """Make the model from what was before the last points, and what they are from it."""
         self._frozen_at = len(self._values)
-        done = study(self._values, self._setting)
+        done = study(np.array(self._values), self._setting)
         if done is None:
             self._level, self._lag, self._scale = 0.0, 0.0, 1.0
             self._coefficients = np.zeros(len(self._setting.season.penalties()))
