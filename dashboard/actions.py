@@ -1,4 +1,5 @@
-"""What these pages can do to the warehouse: ask for a load test, stop it, keep it, describe it, delete it.
+"""What these pages can do to the warehouse: ask for a load test, stop it, keep it, describe it, delete it;
+acknowledge, resolve and reopen a regression.
 
 Each says who asks; the warehouse checks that again and keeps every request, done or refused, in its audit
 log.
@@ -59,4 +60,10 @@ def note_run(run_id: str, text: str) -> None:
 def delete_run(run_id: str) -> None:
     """Delete a run with everything measured in it."""
     _client().delete_run(run_id, **_who())
+    data.forget()
+
+
+def judge_regression(regression_id: str, action: str, text: str) -> None:
+    """Acknowledge, resolve or reopen a regression, with a few words why."""
+    _client().judge_regression(regression_id, action, text, **_who())
     data.forget()

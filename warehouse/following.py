@@ -56,9 +56,15 @@ class Following:
     thresholds: Thresholds
     watches: dict[Watched, Watch] = field(default_factory=dict)
     until: dict[str, int] = field(default_factory=dict)
+    thorough_at: float = 0.0
+    """When, by the clock that only counts, those are looked at that were silent for long."""
 
     def __post_init__(self) -> None:
         self._setting = setting_of(self.origin, self.step_s)
+
+    def _setting_of(self, series: Watched) -> Setting:
+        metric = self.source.metric(series.metric)
+        return replace(self._setting, least=metric.noise, correlated=not metric.counted)
 
     def at(self, place: int) -> datetime:
         """When a point begins (UTC, naive)."""
@@ -81,18 +87,23 @@ class Following:
         for series, values in past.series.items():
             begun = self.until[series.target]
             last = self.place(told[series]) if series in told else None
-            self.watches[series] = Watch(self._setting, LIVE_LATENCY, values[:begun], last)
+            self.watches[series] = Watch(self._setting_of(series), LIVE_LATENCY, values[:begun], last)
             if series.target not in judged:
                 yield from self._looked_back(series, values[:begun])
 
     def _looked_back(self, series: Watched, values: Floats) -> Iterator[Found]:
-        for change in find_changes(values, self._setting):
+        for change in find_changes(values, self._setting_of(series)):
             yield from self._told(series, change, len(values), looked_back=True)
 
     def take(self, grid: Grid, start: int, is_over: Callable[[], bool]) -> Iterator[Found]:
-        """Judge the closed points of a grid that begins at point `start` and that were not judged yet."""
+        """Judge the closed points of a grid that begins at point `start` and that were not judged yet.
+
+        Targets of which earlier points were not judged wait for a grid that begins with those.
+        """
         for series, values in grid.series.items():
-            begun = max(self.until.setdefault(series.target, start), start)
+            begun = self.until.setdefault(series.target, start)
+            if begun < start:
+                continue
             watch = self._watch(series, begun)
             for place in range(begun, start + grid.closed[series.target]):
                 if is_over():
@@ -102,13 +113,14 @@ class Following:
                 if change is not None:
                     yield from self._told(series, change, place + 1)
         for target, closed in grid.closed.items():
-            self.until[target] = max(self.until.get(target, start), start + closed)
+            if self.until.setdefault(target, start) >= start:
+                self.until[target] = max(self.until[target], start + closed)
 
     def _watch(self, series: Watched, begun: int) -> Watch:
         """The watch over a series, which knows that nothing was measured where it was not told anything."""
         watch = self.watches.get(series)
         if watch is None:
-            watch = Watch(self._setting, LIVE_LATENCY, np.full(begun, np.nan))
+            watch = Watch(self._setting_of(series), LIVE_LATENCY, np.full(begun, np.nan))
             self.watches[series] = watch
         for _ in range(len(watch), begun):
             watch.update(None)
@@ -139,6 +151,7 @@ class Following:
                 series=len(each),
                 ready=sum(count >= self._setting.fewest for count in each),
                 points=max(each, default=0),
+                wanted=self._setting.fewest,
                 point_s=self.step_s,
             )
             for target, each in points.items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -45,6 +46,7 @@ MOST_EXPLAINED = 5
 """Of so many changes found at once, the largest ones, it is looked what moved with them."""
 
 DAY = timedelta(days=1)
+THOROUGH_EVERY_S = 3600.0
 
 
 class Lookout:
@@ -85,7 +87,7 @@ class Lookout:
         is_new = following is None
         following = following or self._new(source, at)
         here = following.place(at)
-        start = 0 if is_new else max(min(following.until.values(), default=here), here - MOST_POINTS)
+        start = 0 if is_new else self._start(following, here)
         grid = self._read(following, start, here)
         found: list[Found] = []
         if is_new:
@@ -95,6 +97,15 @@ class Lookout:
             return
         self._keep(self._counted(found), following.judged())
         self._following[source.kind] = following
+
+    def _start(self, following: Following, here: int) -> int:
+        """From where to read on: a day back at most, but once an hour for those silent for longer."""
+        first = min(following.until.values(), default=here)
+        recent = here - MOST_POINTS
+        if first >= recent or time.monotonic() < following.thorough_at:
+            return max(first, recent)
+        following.thorough_at = time.monotonic() + THOROUGH_EVERY_S
+        return first
 
     def _keep(self, found: Sequence[Found], judged: Sequence[Judged]) -> None:
         foremost = sorted(found, key=lambda each: (each.series.kind != PROBE.kind, -abs(each.size or 1.0)))

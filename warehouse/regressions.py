@@ -128,8 +128,8 @@ class Found:
 
 @dataclass(frozen=True)
 class Judged:
-    """Up to which instant a target's series were judged; how many there are, how many of them have enough
-    points, and how many points the longest has.
+    """Up to which instant a target's series were judged; how many there are, how many of them have the
+    points that are wanted, and how many the longest has.
     """
 
     kind: str
@@ -138,6 +138,7 @@ class Judged:
     series: int
     ready: int
     points: int
+    wanted: int
     point_s: int | None
 
 
@@ -168,8 +169,11 @@ def note(
         for told in judged:
             connection.execute("DELETE FROM judged WHERE kind = ? AND target = ?", [told.kind, told.target])
             connection.execute(
-                "INSERT INTO judged VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [told.kind, told.target, told.until, told.series, told.ready, told.points, told.point_s],
+                "INSERT INTO judged VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    *(told.kind, told.target, told.until, told.series, told.ready, told.points),
+                    *(told.wanted, told.point_s),
+                ],
             )
 
 

@@ -23,17 +23,26 @@ from warehouse.questions.queries import QueryTrend, query_trend
 
 ERRORS = "error_ratio"
 SHARE_FLOOR = 0.01
+COUNTED, BUSY = 0.5, 0.1
+"""Scatter of points that tell a share of a few dozen attempts, and of a few dozen samples."""
+
 MOST_POINTS = MAX_BUCKETS - 2
 """Buckets that one question is asked for."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that is watched; `floor` is the least difference that counts, in its unit."""
+    """A number that is watched; `floor` is the least difference that counts, in its unit.
+
+    `noise` is how much its points scatter at least (standard deviation, logarithmic). Where it is `counted`
+    by few events, neighbours are alike because most points have none.
+    """
 
     name: str
     unit: str
     floor: float
+    noise: float = 1e-6
+    counted: bool = False
     direction: Literal["lower", "higher"] = "lower"
 
     def regressed(self, before: float, after: float) -> bool:
@@ -173,7 +182,7 @@ PROBE = Source(
         Metric("p50_ms", "ms", 1.0),
         Metric("p95_ms", "ms", 1.0),
         Metric("p99_ms", "ms", 1.0),
-        Metric(ERRORS, "ratio", SHARE_FLOOR),
+        Metric(ERRORS, "ratio", SHARE_FLOOR, COUNTED, counted=True),
     ),
 )
 QUERY = Source(
@@ -192,7 +201,7 @@ HOST = Source(
         HostTrend(**trend_of(start, end, step_s), metric=("cpu_ratio", "memory_used_ratio"))
     ),
     _of_metrics({"cpu_ratio": "cpu_ratio", "memory_used_ratio": "memory_used_ratio"}),
-    (Metric("cpu_ratio", "ratio", 0.1), Metric("memory_used_ratio", "ratio", 0.05)),
+    (Metric("cpu_ratio", "ratio", 0.1, BUSY), Metric("memory_used_ratio", "ratio", 0.05)),
     target="host",
 )
 DATABASE = Source(
@@ -202,7 +211,7 @@ DATABASE = Source(
         DatabaseTrend(**trend_of(start, end, step_s), metric=("cache_hit_ratio",))
     ),
     _of_metrics({"cache_hit_ratio": "cache_miss_ratio"}, flipped=("cache_hit_ratio",)),
-    (Metric("cache_miss_ratio", "ratio", SHARE_FLOOR),),
+    (Metric("cache_miss_ratio", "ratio", SHARE_FLOOR, BUSY),),
 )
 
 SOURCES: Mapping[str, Source] = {source.kind: source for source in (PROBE, QUERY, HOST, DATABASE)}

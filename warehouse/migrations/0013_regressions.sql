@@ -46,6 +46,7 @@ CREATE TABLE judged (
     series INTEGER NOT NULL,
     ready INTEGER NOT NULL,
     points INTEGER NOT NULL,
+    wanted INTEGER NOT NULL,
     point_s INTEGER
 );
 

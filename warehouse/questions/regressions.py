@@ -158,6 +158,6 @@ def moved_with(asked: OneRegression) -> Statement:
 def watching(_: Nothing) -> Statement:
     """What is watched for changes: up to when each target's series were judged, and how many can be."""
     return Statement(
-        "SELECT kind, target, until_ts AS until_at, series, ready, points, point_s FROM judged",
+        "SELECT kind, target, until_ts AS until_at, series, ready, points, wanted, point_s FROM judged",
         order="kind, target",
     )
