@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # whoever loads this file by its path
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for whoever loads this file by its path
 
 from warehouse.analysis.kinds import watch_of
+from warehouse.analysis.solving import solve_on_one_thread
+
+solve_on_one_thread()
 
 
 class Detector:

@@ -55,6 +55,7 @@ TITLES: Mapping[str, str] = {
     "regression_series": "Change points of a regression",
     "regression_events": "Life of a regression",
     "moved_with": "What moved with a regression",
+    "judge_again": "What would have been told",
     "watching": "What is watched for changes",
     "run_seconds": "Load test, second by second",
     "run_endpoints": "Load test, per endpoint",

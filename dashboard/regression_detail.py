@@ -8,7 +8,17 @@ from datetime import timedelta
 import polars as pl
 import streamlit as st
 
-from dashboard import access, actions, controls, data, mark_lines, panels, regression_chart, regression_marks
+from dashboard import (
+    access,
+    actions,
+    controls,
+    data,
+    mark_lines,
+    panels,
+    regression_again,
+    regression_chart,
+    regression_marks,
+)
 from dashboard import format as fmt
 from dashboard import regression_words as words
 from dashboard.controls import Scene
@@ -53,6 +63,7 @@ def show(scene: Scene, answers: Mapping[str, data.Answer]) -> None:
         _chart(scene, row)
         _series(answers["regression_series"])
         _moved(scene, row, answers["moved_with"])
+        regression_again.show(scene, row)
         _events(scene, answers["regression_events"])
 
 
@@ -134,7 +145,10 @@ def _chart(scene: Scene, row: words.Row) -> None:
     drawn = regression_chart.draw(scene.stage, window, row, rows)
     alt = f"{words.METRICS.get(row['metric'], row['metric'])} before and after the change"
     st.plotly_chart(drawn, key="regression_chart", config=controls.CHART_CONFIG, alt=alt)
-    panels.note("Dashed: the level before and after, free of the time of day. The line: where it changed.")
+    panels.note(
+        "Dashed: the level before and after, free of the time of day. The line: where it changed. What is in "
+        "brackets above is the 95 % interval of the size."
+    )
 
 
 def _series(answer: data.Answer) -> None:
@@ -212,7 +226,7 @@ def _events(scene: Scene, answer: data.Answer) -> None:
         return
     st.subheader("What became of it", anchor=False)
     for row in rows.to_dicts():
-        text = f": {fmt.plain(row['text'])}" if row["text"] else ""
+        text = f": {fmt.plain(row['text'])}" if row["text"] and row["action"] != "found" else ""
         when = fmt.time_of(row["at"], scene.now, scene.zone)
         st.markdown(f"{when} **{words.ACTIONS[row['action']]}** {fmt.plain(_by(row['who']))}{text}")
 

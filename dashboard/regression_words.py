@@ -79,16 +79,16 @@ def levels(row: Row) -> str:
 
 
 def size(row: Row) -> str:
-    """`+75 % (68 % to 81 %)`; from nothing there is no ratio."""
+    """`+75 % (+68 % to +81 %)`, with the 95 % interval; from nothing there is no ratio."""
     ratio, low, high = row["size_ratio"], row["low_ratio"], row["high_ratio"]
     if ratio is None:
         return "from nothing"
-    between = "" if low is None else f" ({_percent(low)} to {_percent(high)}, 95 %)"
+    between = "" if low is None else f" ({_percent(low)} to {_percent(high)})"
     return f"{_percent(ratio)}{between}"
 
 
 def _percent(ratio: float) -> str:
-    return f"{ratio:+.0%}" if abs(ratio) < 10 else f"{ratio + 1:,.0f}x"
+    return f"{100 * ratio:+.0f} %" if abs(ratio) < 10 else f"{ratio + 1:,.0f}x"
 
 
 def sureness(row: Row) -> str:
@@ -125,4 +125,4 @@ def part(row: Row) -> str:
     own = fmt.duration_ms(abs(row["after"] - row["before"]))
     whole = fmt.duration_ms(abs(row["of_ms"]))
     sign, of = ("+" if row["after"] >= row["before"] else "-"), ("+" if row["of_ms"] >= 0 else "-")
-    return f"{sign}{own} of {of}{whole} ({row['share']:.0%})"
+    return f"{sign}{own} of {of}{whole} ({100 * row['share']:.0f} %)"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from warehouse.analysis.changes import Change, Setting, find_changes
-from warehouse.analysis.kinds import LATENCY, LIVE_LATENCY
+from warehouse.analysis.changes import Change, Setting, find_changes, is_large
+from warehouse.analysis.kinds import LATENCY, LIVE_LATENCY, setting_by_clock
 from warehouse.analysis.requests import Floats
-from warehouse.analysis.season import Season
 from warehouse.analysis.watch import Watch
 from warehouse.regressions import Found, Judged
 from warehouse.watched import Grid, Metric, Source, Watched
@@ -32,18 +31,7 @@ class Thresholds:
     def passes(self, metric: Metric, change: Change) -> bool:
         """Whether a change is large enough."""
         floor = self.smallest_ms if metric.unit == "ms" else metric.floor
-        return abs(change.after - change.before) >= floor and abs(change.size) >= self.smallest_ratio
-
-
-def setting_of(origin: datetime, step_s: int) -> Setting:
-    """How series of this step are judged that begin at `origin`, a midnight (UTC).
-
-    Where memory holds no two days there is no season to be learned.
-    """
-    day = DAY_S // step_s
-    if 2 * day > MEMORY:
-        return replace(LATENCY, season=Season())
-    return replace(LATENCY, season=replace(LATENCY.season, day=day, first_weekday=origin.weekday()))
+        return is_large(change, floor, self.smallest_ratio)
 
 
 @dataclass
@@ -59,12 +47,11 @@ class Following:
     thorough_at: float = 0.0
     """When, by the clock that only counts, those are looked at that were silent for long."""
 
-    def __post_init__(self) -> None:
-        self._setting = setting_of(self.origin, self.step_s)
-
     def _setting_of(self, series: Watched) -> Setting:
         metric = self.source.metric(series.metric)
-        return replace(self._setting, least=metric.noise, correlated=not metric.counted)
+        return setting_by_clock(
+            DAY_S // self.step_s, self.origin.weekday(), metric.noise, counted=metric.counted
+        )
 
     def at(self, place: int) -> datetime:
         """When a point begins (UTC, naive)."""
@@ -149,9 +136,9 @@ class Following:
                 target=target,
                 until=self.at(self.until[target]),
                 series=len(each),
-                ready=sum(count >= self._setting.fewest for count in each),
+                ready=sum(count >= LATENCY.fewest for count in each),
                 points=max(each, default=0),
-                wanted=self._setting.fewest,
+                wanted=LATENCY.fewest,
                 point_s=self.step_s,
             )
             for target, each in points.items()

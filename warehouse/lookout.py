@@ -23,11 +23,12 @@ from warehouse.errors import PerfhouseError
 from warehouse.following import MEMORY, Following, Thresholds
 from warehouse.model import now
 from warehouse.questions.asking import Statement
+from warehouse.questions.judge_again import ERRORS
 from warehouse.questions.percentiles import EndpointSummary, latency_summary
 from warehouse.questions.queries import SlowQueries, slow_queries
 from warehouse.reader import Reader
 from warehouse.regressions import Found, Judged
-from warehouse.watched import ERRORS, MOST_POINTS, PROBE, QUERY, SOURCES, Grid, Source, Watched, window_of
+from warehouse.watched import MOST_POINTS, PROBE, QUERY, SOURCES, Grid, Source, Watched, window_of
 
 if TYPE_CHECKING:
     from warehouse.settings import Settings

@@ -14,18 +14,16 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from warehouse.analysis.kinds import BUSY, COUNTED
 from warehouse.analysis.requests import Floats
 from warehouse.questions.asking import MAX_BUCKETS, Statement
 from warehouse.questions.databases import DatabaseTrend, database_trend
 from warehouse.questions.hosts import HostTrend, host_trend
+from warehouse.questions.judge_again import ERRORS, points_of_probes
 from warehouse.questions.percentiles import PercentileTrend, percentile_trend
 from warehouse.questions.queries import QueryTrend, query_trend
 
-ERRORS = "error_ratio"
 SHARE_FLOOR = 0.01
-COUNTED, BUSY = 0.5, 0.1
-"""Scatter of points that tell a share of a few dozen attempts, and of a few dozen samples."""
-
 MOST_POINTS = MAX_BUCKETS - 2
 """Buckets that one question is asked for."""
 
@@ -138,19 +136,6 @@ def trend_of(start: datetime, end: datetime, step_s: int) -> dict[str, Any]:
     return {**window_of(start, end), "buckets": points + 1}
 
 
-def _of_probes(answer: pa.Table) -> dict[str, Floats]:
-    """Percentiles of enough attempts for them; the share of errors drawn in, so that none is a number too.
-
-    Half an error in one more attempt is what nothing is known but that few fail (Jeffreys' prior).
-    """
-    attempts, n, errors = (_column(answer, name) for name in ("attempts", "n", "errors"))
-    told = {
-        f"p{percent}_ms": np.where(n >= least, _column(answer, f"p{percent}_ms"), np.nan)
-        for percent, least in ((50, 5), (95, 20), (99, 100))
-    }
-    return {**told, ERRORS: np.where(attempts >= 5, (errors + 0.5) / (attempts + 1), np.nan)}
-
-
 def _of_queries(answer: pa.Table) -> dict[str, Floats]:
     calls, total_ms = _column(answer, "calls"), _column(answer, "total_ms")
     enough = calls >= 5
@@ -177,7 +162,7 @@ PROBE = Source(
     "probe",
     ("endpoint",),
     lambda start, end, step_s, _: percentile_trend(PercentileTrend(**trend_of(start, end, step_s))),
-    _of_probes,
+    points_of_probes,
     (
         Metric("p50_ms", "ms", 1.0),
         Metric("p95_ms", "ms", 1.0),

@@ -145,3 +145,24 @@ def test_too_small_a_change_is_not_told(world: World, lookout: Lookout, ask: Ask
     world.go_on(world.at + timedelta(hours=5), cart_ms=42.0, cpu=0.25)
     lookout.look()
     assert found(ask) == []
+
+
+def test_other_thresholds_are_judged_on_history(world: World, ask: Ask) -> None:
+    slow_at = world.at
+    world.go_on(slow_at + timedelta(hours=3), cart_ms=52.0)
+    asked = {
+        "start": f"{slow_at - timedelta(days=1)}Z",
+        "end": f"{last_point()}Z",
+        "target": "shop",
+        "endpoint": "GET /cart",
+        "metric": "p50_ms",
+    }
+    (told,) = ask("judge_again", **asked).to_pylist()
+    assert told["verdict"] == "regression"
+    assert abs(told["at"].replace(tzinfo=None) - slow_at) <= 2 * POINT
+    assert timedelta() < told["told_at"] - told["at"] <= timedelta(hours=1)
+    assert told["size_ratio"] == pytest.approx(0.3, abs=0.05)
+    assert ask("judge_again", **asked, smallest_ratio=0.5).num_rows == 0
+    assert ask("judge_again", **asked, smallest_ms=20).num_rows == 0
+    assert ask("judge_again", **asked, caution=100).num_rows == 0
+    assert ask("judge_again", **{**asked, "endpoint": "GET /"}).num_rows == 0

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from tests.servers.warehouse import WarehouseProcess, write_config
+from warehouse.keeper import Keeper
+from warehouse.lookout import Lookout
 from warehouse.model import now
 from warehouse.store import Store
+from warehouse.writer import Writer
 
 POINT = timedelta(minutes=5)
 ATTEMPTS = 24
@@ -114,3 +121,30 @@ class World:
             "value, 'ok' AS outcome FROM given",
             given,
         )
+
+
+@contextmanager
+def served_world(folder: Path) -> Iterator[WarehouseProcess]:
+    """A running warehouse whose watch told an improvement of `GET /` 16 hours ago, and three hours ago that
+    `GET /cart` got slower with a query.
+    """
+    process = WarehouseProcess(write_config(folder))
+    store = Store(process.settings)
+    writer = Writer(Keeper(store))
+    lookout = Lookout(store, writer, process.settings)
+    end = last_point()
+    world = World(store, end - timedelta(days=3))
+    world.go_on(end - timedelta(hours=16))
+    lookout.look()
+    world.go_on(end - timedelta(hours=3), root_ms=12.0)
+    lookout.look()
+    world.go_on(end, root_ms=12.0, cart_ms=70.0, query_ms=35.0)
+    lookout.look()
+    lookout.stop()
+    writer.close()
+    store.close()
+    process.start()
+    try:
+        yield process
+    finally:
+        process.stop()

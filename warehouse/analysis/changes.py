@@ -54,6 +54,11 @@ class Change:
     confidence: float
 
 
+def is_large(change: Change, floor: float, smallest_ratio: float) -> bool:
+    """Whether a change counts: by its difference, in the unit of the series, and relatively."""
+    return abs(change.after - change.before) >= floor and abs(change.size) >= smallest_ratio
+
+
 @dataclass(frozen=True)
 class Study:
     """A regression on a series with what it stood on; `places` are the points observed."""

@@ -17,6 +17,9 @@ from warehouse.analysis.changes import Change, Points, Setting, find_changes, lo
 from warehouse.analysis.requests import Floats
 from warehouse.analysis.steps import Rules
 
+AROUND = 24
+"""So many points on either side of a change tell its levels."""
+
 
 @dataclass(frozen=True)
 class Alertness:
@@ -25,7 +28,8 @@ class Alertness:
     `rules` are stricter than those for a series that is complete, `spike` is its own. `memory` points are
     kept, the model is frozen for `frozen` points (0: every point gets the whole method), `hot` is the gain
     above which it is asked whether something changed, at most every `pause` points. An alarm is about
-    one of the last `recent` points, and `apart` from the last one.
+    one of the last `recent` points, and `apart` from the last one. Its first point is looked for up to
+    `ahead` points before the place that was found.
     """
 
     rules: Rules
@@ -36,6 +40,7 @@ class Alertness:
     pause: int
     recent: int
     apart: int
+    ahead: int = 0
 
 
 class Watch:
@@ -93,7 +98,8 @@ class Watch:
                 return None
             self._told = place
             self._rest = np.zeros(0)
-            return replace(change, place=place)
+            first = first_of(np.array(self._values), change.place, self._alertness.ahead)
+            return replace(change, place=self._first + first)
         return None
 
     def _is_hot(self) -> bool:
@@ -122,3 +128,24 @@ class Watch:
         self._coefficients = done.found.coefficients
         columns = self._setting.season.columns(done.places[-self._alertness.recent :])
         self._rest = done.values[-self._alertness.recent :] - self._level - columns @ self._coefficients
+
+
+def first_of(values: Floats, place: int, ahead: int) -> int:
+    """The first point of a new level that was found at `place`: up to `ahead` points before it.
+
+    Where points are drawn in from spikes, the first ones of a level still look like the one before. They are
+    nearer to the median of what follows than to that of what went before.
+    """
+    logs = logarithms(np.where(np.isfinite(values), values, 0.0))
+    known = np.isfinite(values)
+    earlier, later = slice(max(0, place - AROUND), max(0, place - ahead)), slice(place, place + AROUND)
+    before, after = logs[earlier][known[earlier]], logs[later][known[later]]
+    if not len(before) or not len(after):
+        return place
+    low, high = float(np.median(before)), float(np.median(after))
+    first = place
+    while first > max(0, place - ahead) and known[first - 1]:
+        if abs(logs[first - 1] - high) >= abs(logs[first - 1] - low):
+            break
+        first -= 1
+    return first
