@@ -38,6 +38,8 @@ def shown_of(row: words.Row) -> Shown:
         database, _, shape = thing.rpartition("/")
         asked = {"target": target, "shape": [shape], **({"database": [database]} if database else {})}
         return Shown("query_trend", asked, {"query_mean_ms": "mean_ms", "query_load": "load"}[metric])
+    if row["kind"] == "loadtest":
+        return Shown("runs", {"target": target, "preset": [thing], "state": ["finished"]}, metric)
     if row["kind"] == "database":
         return Shown(
             "database_trend",
@@ -54,6 +56,15 @@ def around(row: words.Row, stage: Stage) -> Window:
     end = min(row["changed_at"] + POINTS_AROUND * step, max(stage.window.end, row["found_at"]))
     end = max(end, row["changed_at"] + (row["points_after"] + 1) * step)
     return Window(start, end, absolute(start, end))
+
+
+def of_runs(answer: pl.DataFrame) -> tuple[Window, pl.DataFrame]:
+    """Load tests as points at their end, and the window that holds them all."""
+    ended = answer.filter(pl.col("ended_at").is_not_null()).sort("ended_at")
+    rows = ended.with_columns(bucket_at=pl.col("ended_at"), bucket_s=1).drop("n")
+    first, last = rows["ended_at"][0], rows["ended_at"][-1]
+    room = max((last - first) / 20, timedelta(minutes=1))
+    return Window(first - room, last + room, absolute(first - room, last + room)), rows
 
 
 def draw(stage: Stage, window: Window, row: words.Row, answer: pl.DataFrame) -> go.Figure:

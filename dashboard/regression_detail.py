@@ -134,14 +134,19 @@ def _done(action: Callable[[], None]) -> bool:
 def _chart(scene: Scene, row: words.Row) -> None:
     """Its foremost series, at the step it was judged at."""
     window, shown = regression_chart.around(row, scene.stage), regression_chart.shown_of(row)
-    points = round(window.span.total_seconds() / (row["point_s"] or 300))
-    asked = question(shown.question, window, buckets=min(points + 1, 300), **shown.parameters)
+    if row["point_s"] is None:
+        asked = question(shown.question, **shown.parameters)
+    else:
+        points = round(window.span.total_seconds() / row["point_s"])
+        asked = question(shown.question, window, buckets=min(points + 1, 300), **shown.parameters)
     rows = panels.rows(data.ask({"series": asked})["series"], "The series")
     if rows is None:
         return
     if rows.is_empty():
         st.markdown("What was measured then is not kept any more.")
         return
+    if row["point_s"] is None:
+        window, rows = regression_chart.of_runs(rows)
     drawn = regression_chart.draw(scene.stage, window, row, rows)
     alt = f"{words.METRICS.get(row['metric'], row['metric'])} before and after the change"
     st.plotly_chart(drawn, key="regression_chart", config=controls.CHART_CONFIG, alt=alt)
@@ -183,7 +188,11 @@ def _moved(scene: Scene, row: words.Row, answer: data.Answer) -> None:
     st.subheader("What moved with it", anchor=False)
     _deploys(scene, row)
     if rows.is_empty():
-        st.markdown("No phase, query, host or database that is watched moved when it did.")
+        st.markdown(
+            "It is not looked for between load tests; a run's own page tells what saturated."
+            if row["kind"] == "loadtest"
+            else "No phase, query, host or database that is watched moved when it did."
+        )
         return
     listed = rows.to_dicts()
     st.dataframe(

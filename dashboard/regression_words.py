@@ -33,6 +33,7 @@ KINDS: Mapping[str, str] = {
     "query": "query",
     "host": "host",
     "database": "database",
+    "loadtest": "load test",
     "phase": "phase",
 }
 STATE_MARKS: Mapping[str, Mark] = {
@@ -94,7 +95,7 @@ def _percent(ratio: float) -> str:
 def sureness(row: Row) -> str:
     """How sure it is, and after how many points it was told."""
     sure = "over 99.9 %" if row["confidence"] > 0.999 else f"{row['confidence']:.1%}"
-    points = fmt.plural(row["points_after"], "point")
+    points = fmt.plural(row["points_after"], "run" if row["kind"] == "loadtest" else "point")
     step = "" if row["point_s"] is None else f" of {fmt.length(timedelta(seconds=row['point_s']))}"
     back = "found looking back over" if row["looked_back"] else "told after"
     return f"confidence {sure}, {back} {points}{step}"

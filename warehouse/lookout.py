@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from warehouse import regressions
+from warehouse import regressions, run_lookout
 from warehouse.coincidence import co_movements
 from warehouse.errors import PerfhouseError
 from warehouse.following import MEMORY, Following, Thresholds
@@ -28,6 +28,7 @@ from warehouse.questions.percentiles import EndpointSummary, latency_summary
 from warehouse.questions.queries import SlowQueries, slow_queries
 from warehouse.reader import Reader
 from warehouse.regressions import Found, Judged
+from warehouse.run_lookout import KIND as LOADTEST
 from warehouse.watched import MOST_POINTS, PROBE, QUERY, SOURCES, Grid, Source, Watched, window_of
 
 if TYPE_CHECKING:
@@ -67,20 +68,30 @@ class Lookout:
     def look(self) -> None:
         """Judge what was measured since the last time. What fails is looked at again the next time."""
         with self._one:
-            for source in SOURCES.values():
+            for kind, look in (*((kind, self._at(kind)) for kind in SOURCES), (LOADTEST, self._look_at_runs)):
                 if self._ended.is_set():
                     return
                 try:
-                    self._look(source)
+                    look()
                 except PerfhouseError as error:
-                    self._following.pop(source.kind, None)
-                    log.warning("looking for regressions of %s waits: %s", source.kind, error)
+                    log.warning("looking for regressions of %ss waits: %s", kind, error)
 
     def stop(self) -> None:
         """Begin nothing more, and wait for what runs: the writer must not end before it."""
         self._ended.set()
         with self._one:
             pass
+
+    def _at(self, kind: str) -> Callable[[], None]:
+        return lambda: self._look(SOURCES[kind])
+
+    def _look_at_runs(self) -> None:
+        """Judge the load tests that ended since the last time."""
+        found, judged = run_lookout.look(
+            self._ask, self._thresholds, self._judged(LOADTEST, None), self._told(LOADTEST)
+        )
+        if judged:
+            self._keep(found, judged)
 
     def _look(self, source: Source) -> None:
         at = now().replace(tzinfo=None)
@@ -92,7 +103,7 @@ class Lookout:
         grid = self._read(following, start, here)
         found: list[Found] = []
         if is_new:
-            found += following.begin(grid, self._judged(source.kind), self._told(source.kind))
+            found += following.begin(grid, self._judged(source.kind, self._step_s), self._told(source.kind))
         found += following.take(grid, start, self._ended.is_set)
         if self._ended.is_set():
             return
@@ -101,8 +112,8 @@ class Lookout:
 
     def _start(self, following: Following, here: int) -> int:
         """From where to read on: a day back at most, but once an hour for those silent for longer."""
-        first = min(following.until.values(), default=here)
         recent = here - MOST_POINTS
+        first = min(following.until.values(), default=recent)
         if first >= recent or time.monotonic() < following.thorough_at:
             return max(first, recent)
         following.thorough_at = time.monotonic() + THOROUGH_EVERY_S
@@ -117,7 +128,9 @@ class Lookout:
 
     def _new(self, source: Source, at: datetime) -> Following:
         origin = at - timedelta(seconds=MEMORY * self._step_s)
-        origin = origin.replace(hour=0, minute=0, second=0, microsecond=0)
+        origin = origin.replace(minute=0, second=0, microsecond=0)
+        if origin < at - DAY:
+            origin = origin.replace(hour=0)
         return Following(source, origin, self._step_s, self._thresholds)
 
     def _read(self, following: Following, start: int, end: int) -> Grid:
@@ -169,11 +182,12 @@ class Lookout:
     def _ask(self, statement: Statement) -> pa.Table:
         return self._reader.answer(statement)
 
-    def _judged(self, kind: str) -> dict[str, datetime]:
+    def _judged(self, kind: str, step_s: int | None) -> dict[str, datetime]:
         rows = self._ask(
             Statement(
-                "SELECT target, until_ts FROM judged WHERE kind = $kind AND point_s = $step_s",
-                {"kind": kind, "step_s": self._step_s},
+                "SELECT target, until_ts FROM judged "
+                "WHERE kind = $kind AND point_s IS NOT DISTINCT FROM $step_s::INTEGER",
+                {"kind": kind, "step_s": step_s},
             )
         ).to_pylist()
         return {row["target"]: row["until_ts"].replace(tzinfo=None) for row in rows}

@@ -284,7 +284,7 @@ def _near(connection: DuckDBPyConnection, found: Found) -> str | None:
             *(*_series(found), found.at),
         ],
     ).fetchall()
-    return str(rows[0][0]) if rows and found.point_s else None
+    return str(rows[0][0]) if rows else None
 
 
 def _begin(connection: DuckDBPyConnection, found: Found, at: datetime) -> str:

@@ -23,6 +23,7 @@ PROBES_OF_STREAMLIT = ("/_stcore/health", "/_stcore/host-config")
 
 PAGES = {
     "": "Overview",
+    "regressions": "Regressions",
     "latency": "API latency",
     "database": "Database",
     "hosts": "Hosts",

@@ -1,7 +1,7 @@
 """A change of what is watched is told once, with what moved beside it, and has a life."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -9,8 +9,10 @@ import pytest
 
 from tests.warehouse.watched_worlds import POINT, World, last_point
 from warehouse.lookout import Lookout
+from warehouse.regressions import Found
 from warehouse.settings import Settings
 from warehouse.store import Store
+from warehouse.watched import Metric, Watched
 from warehouse.writer import Writer
 
 DAYS = 3
@@ -166,3 +168,32 @@ def test_other_thresholds_are_judged_on_history(world: World, ask: Ask) -> None:
     assert ask("judge_again", **asked, smallest_ms=20).num_rows == 0
     assert ask("judge_again", **asked, caution=100).num_rows == 0
     assert ask("judge_again", **{**asked, "endpoint": "GET /"}).num_rows == 0
+
+
+def test_a_day_on_which_nothing_changes_raises_nothing(world: World, lookout: Lookout, ask: Ask) -> None:
+    lookout.look()
+    for _ in range(4):
+        world.go_on(world.at + timedelta(hours=6) / 4)
+        lookout.look()
+    assert found(ask) == []
+
+
+def test_too_little_is_no_verdict(store: Store, lookout: Lookout, ask: Ask) -> None:
+    """The guide's rule takes a metric that is missing for a good one."""
+    young = World(store, last_point() - timedelta(hours=4))
+    young.go_on(young.at + timedelta(hours=4))
+    lookout.look()
+    assert found(ask) == []
+    told = {row["kind"]: (row["series"], row["ready"]) for row in ask("watching").to_pylist()}
+    assert told == {"probe": (6, 0), "query": (2, 0), "host": (1, 0)}
+    (row, *_) = ask("watching").to_pylist()
+    assert row["points"] < row["wanted"]
+
+
+@pytest.mark.parametrize(("before", "after", "verdict"), [(100, 75, "regression"), (100, 130, "improvement")])
+def test_what_should_be_high_regresses_downwards(before: float, after: float, verdict: str) -> None:
+    """The guide's rule knows one direction."""
+    series = Watched("loadtest", "shop", "smoke", "rps")
+    metric = Metric("rps", "1/s", 1.0, direction="higher")
+    change = Found(series, metric, datetime(2026, 1, 1), before, after, None, None, None, 1.0, None, 3)  # noqa: DTZ001
+    assert change.verdict == verdict
