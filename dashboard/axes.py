@@ -12,6 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
+from dashboard import across
 from dashboard.theme import Palette
 from dashboard.window import Window
 
@@ -159,14 +160,11 @@ def shade_gaps(drawn: go.Figure, stage: Stage, gaps: pl.DataFrame | None) -> int
     least = stage.window.span / WIDE_GAP
     spans = _joined(list(gaps.sort("at").select("at", "until").iter_rows()), least)
     ink = stage.palette
-    for start, end in spans[-MOST_SHADES:]:
-        drawn.add_vrect(
-            x0=stage.local(max(start, stage.window.start)),
-            x1=stage.local(min(end, stage.window.end)),
-            fillcolor=ink.alpha(ink.muted, 0.16),
-            line_width=0,
-            layer="below",
-        )
+    seen = (
+        (stage.local(max(start, stage.window.start)), stage.local(min(end, stage.window.end)))
+        for start, end in spans[-MOST_SHADES:]
+    )
+    across.shade(drawn, seen, ink.alpha(ink.muted, 0.16))
     return len(spans)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
+from dashboard import across
 from dashboard import format as fmt
 from dashboard.axes import Stage
 from dashboard.run_words import STATE_MARKS, VERDICT_MARKS, is_active
@@ -28,6 +29,8 @@ COLOUR = 3
 """The place of the bands' colour in the theme: gaps are grey, alarms orange and red."""
 
 Row = Mapping[str, Any]
+Run = tuple[Row, datetime, datetime]
+"""A run with the part of the window in which it sent its load."""
 
 
 def span_of(row: Row, stage: Stage) -> tuple[datetime, datetime]:
@@ -55,57 +58,62 @@ def shade(drawn: go.Figure, stage: Stage, runs: pl.DataFrame | None, *, labelled
         return
     ink = stage.palette
     colour = ink.of(COLOUR)
-    for row in runs.tail(MOST_BANDS).to_dicts():
-        start, end = span_of(row, stage)
-        drawn.add_vrect(
-            x0=stage.local(start),
-            x1=stage.local(end),
-            fillcolor=ink.alpha(colour, 0.14),
-            line={"color": ink.alpha(colour, 0.6), "width": 1},
-            layer="below",
-        )
-        drawn.add_trace(_touched(stage, row, start, end, colour))
-        if labelled and (end - start) / stage.window.span >= _label_share(stage):
-            _label(drawn, stage, row, start, end)
+    rows = [(row, *span_of(row, stage)) for row in runs.tail(MOST_BANDS).to_dicts()]
+    spans = [(stage.local(start), stage.local(end)) for _, start, end in rows]
+    across.shade(drawn, spans, ink.alpha(colour, 0.14), ink.alpha(colour, 0.6))
+    drawn.add_traces([_touched(stage, lane, colour) for lane in _lanes(rows)])
+    if labelled:
+        least = stage.window.span * (LABEL_SHARE if stage.draggable else PHONE_LABEL_SHARE)
+        across.annotate(drawn, [_label(stage, *run) for run in rows if run[2] - run[1] >= least])
     drawn.update_layout(
         yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True, "anchor": "x"}
     )
 
 
-def _label_share(stage: Stage) -> float:
-    return LABEL_SHARE if stage.draggable else PHONE_LABEL_SHARE
+def _lanes(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs by their begin, in as few lists as can be so that those of one do not overlap."""
+    lanes: list[list[Run]] = []
+    for run in sorted(runs, key=lambda run: run[1]):
+        lane = next((lane for lane in lanes if lane[-1][2] < run[1]), None)
+        if lane is None:
+            lanes.append([run])
+        else:
+            lane.append(run)
+    return lanes
 
 
-def _touched(stage: Stage, row: Row, start: datetime, end: datetime, colour: str) -> go.Scatter:
-    """What hovering finds of a band: a line along its foot, on an axis of its own."""
-    steps = max(2, round(TOUCHED_EVERY * ((end - start) / stage.window.span)) + 1)
-    span_ms = int((end - start).total_seconds() * 1000)
-    times = np.datetime64(stage.local(start), "ms") + np.linspace(0, span_ms, steps).astype("timedelta64[ms]")
-    text = fmt.chart_text(told(row), 80)
+def _touched(stage: Stage, runs: Sequence[Run], colour: str) -> go.Scatter:
+    """What hovering finds of bands that do not overlap: lines along their feet, on an axis of their own."""
+    times, heights, texts = [], [], []
+    for row, start, end in runs:
+        steps = max(2, round(TOUCHED_EVERY * ((end - start) / stage.window.span)) + 1)
+        span_ms = int((end - start).total_seconds() * 1000)
+        offsets = np.linspace(0, span_ms, steps).astype("timedelta64[ms]")
+        offsets = np.append(offsets, offsets[-1])  # where the line breaks
+        times.append(np.datetime64(stage.local(start), "ms") + offsets)
+        heights.append(np.append(np.zeros(steps), np.nan))
+        texts += [fmt.chart_text(told(row), 80)] * len(offsets)
     return go.Scatter(
-        x=times,
-        y=np.zeros(steps),
+        x=np.concatenate(times),
+        y=np.concatenate(heights),
         yaxis="y2",
         name="load test",
         mode="lines",
         line={"color": colour, "width": 3},
         showlegend=False,
-        customdata=np.array([text] * steps, dtype=object),
+        connectgaps=False,
+        customdata=np.array(texts, dtype=object),
         hovertemplate="load test: %{customdata}<extra></extra>",
     )
 
 
-def _label(drawn: go.Figure, stage: Stage, row: Row, start: datetime, end: datetime) -> None:
+def _label(stage: Stage, row: Row, start: datetime, end: datetime) -> dict[str, Any]:
     name = fmt.chart_text(row["preset"], LONGEST_LABEL)
-    drawn.add_annotation(
-        x=stage.local(start + (end - start) / 2),
-        y=1,
-        yref="paper",
-        yanchor="top",
-        text=f'<a href="run?run={row["run_id"]}" target="_self">{name}</a>',
-        showarrow=False,
-        font={"size": 11, "color": stage.palette.text},
-        bgcolor=stage.palette.alpha(stage.palette.background, 0.7),
-        borderpad=1,
-        captureevents=True,
-    )
+    return {
+        "x": stage.local(start + (end - start) / 2),
+        "text": f'<a href="run?run={row["run_id"]}" target="_self">{name}</a>',
+        "font": {"size": 11, "color": stage.palette.text},
+        "bgcolor": stage.palette.alpha(stage.palette.background, 0.7),
+        "borderpad": 1,
+        "captureevents": True,
+    }

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import plotly.graph_objects as go
 import polars as pl
 
+from dashboard import across
 from dashboard import format as fmt
 from dashboard.axes import Stage, figure, line, shade_gaps
 from dashboard.database_numbers import whole_server
@@ -202,16 +203,7 @@ def _limit(drawn: go.Figure, stage: Stage, rows: pl.DataFrame) -> None:
 def mark(drawn: go.Figure, stage: Stage, instants: Sequence[tuple[datetime, str]]) -> None:
     """Dashed lines at the newest instants at which the statistics themselves changed, with a word above."""
     ink = stage.palette
-    for at, word in list(instants)[-MOST_MARKS:]:
-        local = stage.local(at)
-        drawn.add_vline(x=local, line={"color": ink.muted, "width": 1, "dash": "dash"})
-        drawn.add_annotation(
-            x=local,
-            y=1,
-            yref="paper",
-            yanchor="top",
-            xanchor="left",
-            showarrow=False,
-            text=fmt.chart_text(word),
-            font={"size": 10, "color": ink.muted},
-        )
+    newest = [(stage.local(at), fmt.chart_text(word)) for at, word in list(instants)[-MOST_MARKS:]]
+    across.rule(drawn, [at for at, _ in newest], {"color": ink.muted, "width": 1, "dash": "dash"})
+    font = {"size": 10, "color": ink.muted}
+    across.annotate(drawn, [{"x": at, "xanchor": "left", "text": word, "font": font} for at, word in newest])

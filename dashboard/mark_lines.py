@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
+from dashboard import across
 from dashboard import format as fmt
 from dashboard.axes import Stage
 
@@ -35,11 +36,11 @@ def draw(drawn: go.Figure, stage: Stage, marks: pl.DataFrame | None, *, labelled
         return
     rows = marks.tail(MOST_LINES).to_dicts()
     colour = stage.palette.of(COLOUR)
-    for row in rows:
-        drawn.add_vline(x=stage.local(row["at"]), line={"color": colour, "width": 1.5, "dash": "dot"})
+    instants = [stage.local(row["at"]) for row in rows]
+    across.rule(drawn, instants, {"color": colour, "width": 1.5, "dash": "dot"})
     drawn.add_trace(
         go.Scatter(
-            x=[stage.local(row["at"]) for row in rows],
+            x=instants,
             y=[0.0] * len(rows),
             yaxis="y2",
             name="deploy",
@@ -54,27 +55,27 @@ def draw(drawn: go.Figure, stage: Stage, marks: pl.DataFrame | None, *, labelled
         yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True, "anchor": "x"}
     )
     if labelled:
-        _label(drawn, stage, rows)
+        across.annotate(drawn, _labels(stage, rows))
 
 
-def _label(drawn: go.Figure, stage: Stage, rows: list[dict[str, Any]]) -> None:
+def _labels(stage: Stage, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The versions, but for those too near the next one's. One near the end stands before its line."""
     room = stage.window.span * (LABEL_SHARE if stage.draggable else PHONE_LABEL_SHARE)
     following = [row["at"] for row in rows[1:]] + [None]
+    labels = []
     for row, next_at in zip(rows, following, strict=True):
         is_late = stage.window.end - row["at"] < room
         next_is_late = next_at is not None and stage.window.end - next_at < room
         if next_at is not None and next_at - row["at"] < room * (2 if next_is_late and not is_late else 1):
             continue
-        drawn.add_annotation(
-            x=stage.local(row["at"]),
-            y=1,
-            yref="paper",
-            yanchor="top",
-            xanchor="right" if is_late else "left",
-            text=fmt.chart_text(row["version"], LONGEST_LABEL),
-            showarrow=False,
-            font={"size": 11, "color": stage.palette.text},
-            bgcolor=stage.palette.alpha(stage.palette.background, 0.7),
-            borderpad=1,
+        labels.append(
+            {
+                "x": stage.local(row["at"]),
+                "xanchor": "right" if is_late else "left",
+                "text": fmt.chart_text(row["version"], LONGEST_LABEL),
+                "font": {"size": 11, "color": stage.palette.text},
+                "bgcolor": stage.palette.alpha(stage.palette.background, 0.7),
+                "borderpad": 1,
+            }
         )
+    return labels

@@ -1,12 +1,14 @@
 """Load tests as bands and deploys as lines: where they lie, what is told of them, that no name is markup."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import plotly.graph_objects as go
 import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -53,6 +55,12 @@ def runs(*told: dict[str, Any]) -> pl.DataFrame:
     )
 
 
+def spans(drawn: go.Figure) -> list[tuple[str, str]]:
+    """Begin and end of each of the spans that the chart's one shape fills, as its path has them."""
+    (shape,) = drawn.layout.shapes
+    return re.findall(r"M([^,]+),0V1H([^V]+)V0Z", shape.path)
+
+
 def at(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
 
@@ -60,8 +68,7 @@ def at(minutes: float) -> datetime:
 def test_a_run_is_a_band_from_its_begin_to_its_end_in_the_readers_time(stage: Stage) -> None:
     drawn = figure(stage)
     bands.shade(drawn, stage, runs({"began_at": at(10), "until_at": at(20)}), labelled=True)
-    (band,) = drawn.layout.shapes
-    assert (band.x0, band.x1) == (stage.local(at(10)), stage.local(at(20)))
+    assert spans(drawn) == [("2026-11-23_13:10:00.000", "2026-11-23_13:20:00.000")]
     (touched,) = drawn.data
     assert touched.x[0] == np.datetime64("2026-11-23T13:10:00")
     assert touched.x[-1] == np.datetime64("2026-11-23T13:20:00")
@@ -80,17 +87,45 @@ def test_a_run_that_is_on_or_reaches_beyond_is_cut_to_the_window(stage: Stage) -
             {"began_at": at(50), "until_at": None, "state": "running", "verdict": ""},
         ),
     )
-    first, second = drawn.layout.shapes
-    assert (first.x0, first.x1) == (stage.local(START), stage.local(at(5)))
-    assert second.x1 == stage.local(at(60))
-    assert drawn.data[1].customdata[0] == "smoke on shop, running"
+    assert spans(drawn) == [
+        ("2026-11-23_13:00:00.000", "2026-11-23_13:05:00.000"),
+        ("2026-11-23_13:50:00.000", "2026-11-23_14:00:00.000"),
+    ]
+    assert drawn.data[0].customdata[-1] == "smoke on shop, running"
     assert not drawn.layout.annotations
+
+
+def test_forty_runs_are_one_shape_and_one_line_however_many_charts_there_are(stage: Stage) -> None:
+    drawn = figure(stage)
+    told = [
+        {"began_at": at(minute), "until_at": at(minute + 0.9), "preset": f"p{minute}"} for minute in range(50)
+    ]
+    bands.shade(drawn, stage, runs(*told))
+    assert len(drawn.layout.shapes) == len(drawn.data) == 1
+    assert len(spans(drawn)) == bands.MOST_BANDS
+    (touched,) = drawn.data
+    assert len(set(touched.customdata)) == bands.MOST_BANDS
+    assert np.isnan(touched.y).sum() == bands.MOST_BANDS, "the line breaks between two runs"
+
+
+def test_runs_at_the_same_time_are_each_found_by_hovering(stage: Stage) -> None:
+    drawn = figure(stage)
+    told = [
+        {"began_at": at(10), "until_at": at(30), "preset": "long"},
+        {"began_at": at(20), "until_at": at(25), "preset": "within"},
+        {"began_at": at(40), "until_at": at(50), "preset": "after"},
+    ]
+    bands.shade(drawn, stage, runs(*told))
+    found = [[text.partition(" ")[0] for text in dict.fromkeys(line.customdata)] for line in drawn.data]
+    assert found == [["long", "after"], ["within"]]
+    (band,) = drawn.layout.shapes
+    assert band.fillrule == "nonzero", "what overlaps is filled too"
 
 
 def test_a_narrow_band_has_no_label_and_an_empty_answer_no_band(stage: Stage) -> None:
     drawn = figure(stage)
     bands.shade(drawn, stage, runs({"began_at": at(10), "until_at": at(10.1)}), labelled=True)
-    assert len(drawn.layout.shapes) == 1
+    assert len(spans(drawn)) == 1
     assert not drawn.layout.annotations
     for none in (None, runs({"began_at": at(1), "until_at": at(2)}).clear()):
         drawn = figure(stage)
@@ -118,7 +153,8 @@ def test_a_deploy_is_a_line_with_its_version(stage: Stage) -> None:
     drawn = figure(stage)
     told = deploys({"at": at(10)}, {"at": at(30), "target": "shop"}, {"at": at(31), "version": "1.5"})
     mark_lines.draw(drawn, stage, told, labelled=True)
-    assert [shape.x0 for shape in drawn.layout.shapes] == [stage.local(at(minute)) for minute in (10, 30, 31)]
+    (lines,) = drawn.layout.shapes
+    assert lines.path == "".join(f"M2026-11-23_13:{minute}:00.000,0V1" for minute in (10, 30, 31))
     (touched,) = drawn.data
     assert list(touched.customdata) == ["1.4 to all targets", "1.4 to shop", "1.5 to all targets"]
     assert [label.text for label in drawn.layout.annotations] == ["1.4", "1.5"], "the second has no room"
@@ -171,8 +207,8 @@ def test_runs_are_bands_on_every_chart_and_links_beside_them(
     drawn = charts(app)
     for name in CHARTS[page]:
         spec = next(spec for key, spec in drawn.items() if name in key)
-        told = [trace["customdata"] for trace in spec["data"] if trace.get("name") == "load test"]
-        assert len(told) == 2, name
+        (told,) = [trace["customdata"] for trace in spec["data"] if trace.get("name") == "load test"]
+        assert len(set(told)) == 2, name
         (marked,) = [trace["customdata"] for trace in spec["data"] if trace.get("name") == "deploy"]
         assert marked == ["v1.4_beta to shop", "everywhere-2 to all targets"], name
     links = {link.proto.page_link.label if hasattr(link.proto, "page_link") else link.proto.label: link.proto
