@@ -85,7 +85,7 @@ def of_catching_up(scene: Scene, storage: Mapping[str, Any]) -> str:
 
 
 def reach(scene: Scene) -> Window:
-    """The time in which the states of endpoints are looked for."""
+    """The time in which the states of endpoints and jobs are looked for."""
     past = scene.past
     return replace(past, start=past.end - REACH)
 

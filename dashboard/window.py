@@ -20,6 +20,11 @@ PRESETS: Mapping[str, timedelta] = MappingProxyType(
 )
 """Ranges that end now."""
 
+WHOLE: Mapping[str, timedelta] = MappingProxyType(
+    {"7d": timedelta(hours=1), "30d": timedelta(hours=1), "1y": timedelta(days=1)}
+)
+"""Long ranges begin with a whole hour or day (UTC): before it, single rows would be read for a sliver."""
+
 DEFAULT = "1h"
 YOUNG = "15m"
 """The default while all data is younger than this."""
@@ -77,13 +82,18 @@ def resolve(text: str, present: datetime) -> Window | None:
     if text in PRESETS:
         seconds = -(-present.timestamp() // STEP_S) * STEP_S
         end = datetime.fromtimestamp(seconds, UTC)
-        return Window(end - PRESETS[text], end, text)
+        return Window(_whole(end - PRESETS[text], WHOLE.get(text)), end, text)
     begin, _, until = text.partition("-")
     try:
         start, end = (datetime.strptime(part, _FORM).replace(tzinfo=UTC) for part in (begin, until))
     except ValueError:
         return None
     return None if problem(start, end, present) else Window(start, end, text)
+
+
+def _whole(start: datetime, step: timedelta | None) -> datetime:
+    """The start, or the last multiple of a step that is not after it."""
+    return start - (start - datetime.fromtimestamp(0, UTC)) % step if step else start
 
 
 def problem(start: datetime, end: datetime, present: datetime) -> str:

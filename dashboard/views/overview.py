@@ -31,7 +31,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "summary": question("latency_summary", window),
         "trend": question("percentile_trend", window, merged=True, buckets=scene.buckets),
         "trends": question("percentile_trend", window, buckets=latency_parts.SPARK_BUCKETS),
-        "jobs": question("collector_jobs", scene.past),
+        "jobs": question("collector_jobs", problems.reach(scene)),
         "states": question("endpoint_states", problems.reach(scene)),
         "load": question("host_trend", problems.load_window(scene), metric=list(BANDS), buckets=1),
         "gaps": question("gaps", window),

@@ -13,6 +13,7 @@ from dashboard.window import (
     PRESETS,
     SHORTEST,
     STEP_S,
+    WHOLE,
     YOUNG,
     absolute,
     default_range,
@@ -47,9 +48,23 @@ def test_a_preset_ends_now_and_within_a_step_stays_the_same(text: str) -> None:
     later = resolve(text, NOW + timedelta(milliseconds=400))
     assert window == later
     assert window is not None
-    assert window.span == PRESETS[text]
+    assert PRESETS[text] <= window.span < PRESETS[text] + WHOLE.get(text, timedelta(microseconds=1))
     assert timedelta() <= window.end - NOW < timedelta(seconds=STEP_S)
     assert window.follows_now
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("24h", NOW - timedelta(hours=24)),
+        ("7d", (NOW - timedelta(days=7)).replace(minute=0, second=0, microsecond=0)),
+        ("1y", (NOW - timedelta(days=365)).replace(hour=0, minute=0, second=0, microsecond=0)),
+    ],
+)
+def test_a_long_range_begins_with_a_whole_hour_or_day(text: str, start: datetime) -> None:
+    window = resolve(text, NOW)
+    assert window is not None
+    assert timedelta() <= window.start - start < timedelta(seconds=STEP_S)
 
 
 @pytest.mark.parametrize(
