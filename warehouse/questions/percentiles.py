@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -98,25 +99,28 @@ def _then(asked: Chosen, tables: Tables, reading: Reading) -> Sequence[Piece]:
     series = stages.series_of(asked, tables)
     bucket = f"epoch_ms(ts) // {reading.width_s * 1000}" if isinstance(asked, Trend) else "0::BIGINT"
     by = f"{bucket} AS bucket, {'0::BIGINT' if asked.merged else 'series_id'} AS series_id"
+    last = _NO_LAST if isinstance(asked, Trend) else _LAST
     pieces = []
     if read.exact:
         pieces.append(Piece("exact", sources.union(read.exact, f"{by}, {_EXACT}", series)))
     if read.raw:
         attempts = sources.union(read.raw, f"{by}, {_OF_ATTEMPT}", series)
-        pieces.append(Piece("raw", f"SELECT bucket, series_id, {_RANKED} FROM ({attempts}) GROUP BY 1, 2"))
+        ranked = f"SELECT bucket, series_id, {last.ended}{_RANKED} FROM ({attempts}) GROUP BY 1, 2"
+        pieces.append(Piece("raw", ranked))
     counts = []
     if read.parts:
-        counts.append(sources.union(read.parts, f"{by}, {_COUNTS}", series))
+        counts.append(sources.union(read.parts, f"{by}, {last.cells}{_COUNTS}", series))
         pieces.append(Piece("blobs", sources.union(read.parts, f"{by}, histogram", series)))
     if read.binned:
         attempts = sources.union(read.binned, f"{by}, {_OF_ATTEMPT}", series)
-        counts.append(f"SELECT bucket, series_id, {_COUNTED} FROM ({attempts}) GROUP BY 1, 2")
+        counts.append(f"SELECT bucket, series_id, {last.attempts}{_COUNTED} FROM ({attempts}) GROUP BY 1, 2")
         pieces.append(Piece("bins", f"SELECT bucket, series_id, {_BINS} FROM ({attempts}) GROUP BY ALL"))
     if isinstance(asked, EndpointSummary) and not asked.merged:
         pieces.append(within.piece(read, series))
     if counts:
         union = "\nUNION ALL ".join(counts)
-        pieces.append(Piece("counts", f"SELECT bucket, series_id, {_SUMS} FROM ({union}) GROUP BY 1, 2"))
+        sums = f"SELECT bucket, series_id, {last.sums}{_SUMS} FROM ({union}) GROUP BY 1, 2"
+        pieces.append(Piece("counts", sums))
     return pieces
 
 
@@ -131,28 +135,46 @@ _OF_ATTEMPT = "ts, outcome, status, total_us, deadline_us"
 _RANKED = f"""
     count(*) AS attempts, count(*) FILTER (outcome = 'ok') AS n_ok,
     count(*) FILTER (outcome = 'timeout') AS timeouts,
-    max(total_us) FILTER (outcome = 'ok') AS max_us, quantile_disc({RANK}, [0.50, 0.95, 0.99]) AS ranks,
-    max(ts) AS last_at, arg_max(outcome, ts)::VARCHAR AS last_outcome, arg_max_null(status, ts) AS last_status
+    max(total_us) FILTER (outcome = 'ok') AS max_us, quantile_disc({RANK}, [0.50, 0.95, 0.99]) AS ranks
 """
 
 _COUNTS = """
-    attempts, n_ok, timeouts, min_us, max_us, last_at, last_outcome, last_status, {tag}::INTEGER AS tags
+    attempts, n_ok, timeouts, min_us, max_us, {tag}::INTEGER AS tags
 """
 
 _COUNTED = """
     count(*) AS attempts, count(*) FILTER (outcome = 'ok') AS n_ok,
     count(*) FILTER (outcome = 'timeout') AS timeouts,
     min(total_us) FILTER (outcome = 'ok') AS min_us, max(total_us) FILTER (outcome = 'ok') AS max_us,
-    max(ts) AS last_at, arg_max(outcome, ts) AS last_outcome, arg_max_null(status, ts) AS last_status,
     1::INTEGER AS tags
 """
 
 _SUMS = """
     sum(attempts)::BIGINT AS attempts, sum(n_ok)::BIGINT AS n_ok, sum(timeouts)::BIGINT AS timeouts,
-    min(min_us) AS min_us, max(max_us) AS max_us, max(last_at) AS last_at,
-    arg_max(last_outcome, last_at)::VARCHAR AS last_outcome,
-    arg_max_null(last_status, last_at) AS last_status, bit_or(tags) AS tags
+    min(min_us) AS min_us, max(max_us) AS max_us, bit_or(tags) AS tags
 """
+
+
+@dataclass(frozen=True)
+class _Last:
+    """SQL of when and how the last attempt ended: of ranked attempts, cells, other attempts and sums."""
+
+    ended: str = ""
+    cells: str = ""
+    attempts: str = ""
+    sums: str = ""
+
+
+_NO_LAST = _Last()
+_LAST = _Last(
+    ended="max(ts) AS last_at, arg_max(outcome, ts)::VARCHAR AS last_outcome, "
+    "arg_max_null(status, ts) AS last_status,",
+    cells="last_at, last_outcome, last_status,",
+    attempts="max(ts) AS last_at, arg_max(outcome, ts) AS last_outcome, "
+    "arg_max_null(status, ts) AS last_status,",
+    sums="max(last_at) AS last_at, arg_max(last_outcome, last_at)::VARCHAR AS last_outcome, "
+    "arg_max_null(last_status, last_at) AS last_status,",
+)
 
 _BINS = f"""
     CASE outcome WHEN 'ok' THEN {SQL_BUCKET.format("total_us")} END AS bin,
@@ -161,26 +183,25 @@ _BINS = f"""
 
 
 def _join_trend(asked: PercentileTrend, tables: Tables, reading: Reading) -> pa.Table:
-    found = rows.all_rows(tables)
+    found = rows.in_order(rows.all_rows(tables), tables, merged=asked.merged)
     found["tags"] = _marked(found, reading)
-    place, names = rows.names(found, tables, merged=asked.merged)
+    names = rows.names(found, tables, merged=asked.merged)
     bucket_ms = found["bucket"].astype(np.int64) * (reading.width_s * 1000)
-    columns = {
-        "bucket_at": pa.array(bucket_ms, pa.timestamp("ms")),
-        "bucket_s": pa.array(np.full(len(bucket_ms), reading.width_s, np.int64)),
-        **names,
-        **rows.measures(found),
-    }
-    table = pa.table(columns)
-    key = found["bucket"].astype(np.int64) << 32 | place
-    return table if (key[1:] >= key[:-1]).all() else table.take(pa.array(np.argsort(key, kind="stable")))
+    return pa.table(
+        {
+            "bucket_at": pa.array(bucket_ms, pa.timestamp("ms")),
+            "bucket_s": pa.array(np.full(len(bucket_ms), reading.width_s, np.int64)),
+            **names,
+            **rows.measures(found),
+        }
+    )
 
 
 def _join_summary(asked: EndpointSummary, tables: Tables, reading: Reading) -> pa.Table:
     found = rows.all_rows(tables, rows.LAST)
     if reading.left_out:
         found["tags"] = found["tags"].astype(np.int64) | joining.LEFT_OUT
-    _, names = rows.names(found, tables, merged=asked.merged)
+    names = rows.names(found, tables, merged=asked.merged)
     measures = rows.measures(found)
     skipped = dict(
         zip(*(tables["skipped"][name].to_pylist() for name in ("series_id", "skipped")), strict=True)

@@ -126,7 +126,9 @@ def all_rows(tables: Tables, more: Sequence[str] = ()) -> Columns:
 
 def measures(rows: Columns) -> dict[str, pa.Array]:
     """The columns that both questions tell."""
-    n_ok, timeouts, attempts = (rows[name].astype(np.int64) for name in ("n_ok", "timeouts", "attempts"))
+    n_ok, timeouts, attempts = (
+        rows[name].astype(np.int64, copy=False) for name in ("n_ok", "timeouts", "attempts")
+    )
     columns = {
         "attempts": pa.array(attempts),
         "n": pa.array(n_ok + timeouts),
@@ -135,15 +137,21 @@ def measures(rows: Columns) -> dict[str, pa.Array]:
     }
     for percent in LEVELS:
         us = rows[f"p{percent}"]
-        none = np.isnan(us)
+        none = _where_nan(us)
         columns[f"p{percent}_ms"] = pa.array(us / 1000, mask=none)
-        columns[f"p{percent}_above"] = pa.array(rows[f"above{percent}"].astype(bool), mask=none)
+        columns[f"p{percent}_above"] = pa.array(rows[f"above{percent}"].astype(bool, copy=False), mask=none)
     longest = _floats(rows["max_us"])
-    columns["max_ms"] = pa.array(longest / 1000, mask=np.isnan(longest))
-    columns["tier"] = of_few(rows["tags"].astype(np.int64), tier_text)
+    columns["max_ms"] = pa.array(longest / 1000, mask=_where_nan(longest))
+    columns["tier"] = of_few(rows["tags"].astype(np.int64, copy=False), tier_text)
     columns["source"] = of_few(np.zeros(len(n_ok), np.int64), lambda _: "probe")
-    columns["error_bound"] = pa.array(rows["bound"].astype(np.float64))
+    columns["error_bound"] = pa.array(rows["bound"].astype(np.float64, copy=False))
     return columns
+
+
+def _where_nan(values: Any) -> Any:
+    """Where there is no number; None where there is one everywhere."""
+    found = np.isnan(values)
+    return found if found.any() else None
 
 
 def of_few(numbers: Any, text: Callable[[int], str]) -> pa.Array:
@@ -156,26 +164,39 @@ def of_few(numbers: Any, text: Callable[[int], str]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(places.astype(np.int8)), texts)
 
 
-def names(rows: Columns, tables: Tables, *, merged: bool) -> tuple[Any, dict[str, pa.Array]]:
-    """The place of each row's series in order of its names, and the names; empty where all are pooled."""
-    count = len(rows["bucket"])
+def in_order(rows: Columns, tables: Tables, *, merged: bool) -> Columns:
+    """The rows by bucket and by the names of their series, in whose order the chosen ones are."""
+    key = rows["bucket"].astype(np.int64) << 32
+    if not merged:
+        key |= _places(rows, tables)
+    if (key[1:] >= key[:-1]).all():
+        return rows
+    order = np.argsort(key, kind="stable")
+    return {name: values[order] for name, values in rows.items()}
+
+
+def names(rows: Columns, tables: Tables, *, merged: bool) -> dict[str, pa.Array]:
+    """The names of each row's series; empty where all are pooled."""
     if merged:
-        empty = pa.nulls(count, pa.string()).dictionary_encode().cast(pa.dictionary(pa.int32(), pa.string()))
-        return np.zeros(count, np.int64), {"target": empty, "endpoint": empty}
-    chosen_ = tables["chosen"]
-    numbers = chosen_["series_id"].to_numpy()
-    order = np.argsort(numbers)
-    place = (
-        order[np.searchsorted(numbers, rows["series_id"].astype(np.int64), sorter=order)]
-        if count
-        else order[:0]
-    )
-    names = {}
+        nothing = pa.nulls(len(rows["bucket"]), pa.string()).dictionary_encode()
+        empty = nothing.cast(pa.dictionary(pa.int32(), pa.string()))
+        return {"target": empty, "endpoint": empty}
+    place, names = _places(rows, tables), {}
     for name in ("target", "endpoint"):
-        encoded = chosen_[name].combine_chunks().dictionary_encode()
-        indices = encoded.indices.to_numpy()[place].astype(np.int32)
+        encoded = tables["chosen"][name].combine_chunks().dictionary_encode()
+        indices = encoded.indices.to_numpy()[place].astype(np.int32, copy=False)
         names[name] = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), encoded.dictionary)
-    return place, names
+    return names
+
+
+def _places(rows: Columns, tables: Tables) -> Any:
+    """The place of each row's series among the chosen ones."""
+    if not len(rows["series_id"]):
+        return np.zeros(0, np.int64)
+    numbers = tables["chosen"]["series_id"].to_numpy()
+    place_of = np.zeros(int(numbers.max()) + 1, np.int64)
+    place_of[numbers] = np.arange(len(numbers))
+    return place_of[rows["series_id"].astype(np.int64, copy=False)]
 
 
 def ratio(rows: Columns) -> Any:
