@@ -33,7 +33,7 @@ def measure() -> Section:
                     batch_id, body = _body(size)
                     began = time.perf_counter()
                     _, tables = wire.unpack_arrow(batch_id, body)
-                    store_batch(connection, checks.check(batch_id, "local", tables, now()))
+                    store_batch(connection, checks.check(batch_id, "local", tables, now()), here.stand)
                     middle = time.perf_counter()
                     assert client.send(batch_id, body).stored
                     through.append((time.perf_counter() - middle) * 1000)

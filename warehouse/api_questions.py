@@ -8,9 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field, create_model
 
+from warehouse import answers
 from warehouse.declared import answer, refusals
 from warehouse.errors import InvalidInputError
-from warehouse.export import MEDIA_TYPES, Format, format_of, render
+from warehouse.export import MEDIA_TYPES, Format, format_of
 from warehouse.questions import QUESTIONS, Statement
 from warehouse.questions.asking import Asked
 from warehouse.service import Warehouse
@@ -104,9 +105,11 @@ def form_of(request: Request, asked: Format | None, otherwise: Format) -> Format
 def _asker(warehouse: Warehouse, name: str, question: Question) -> Callable[..., Response]:
     def ask(request: Request, asked: Any) -> Response:
         form = form_of(request, asked.form, "json")
-        table = warehouse.reader.answer(question(asked), asked.first)
-        headers = {HEADER: "true"} if warehouse.store.simulated else None
-        return Response(render(name, table, form), media_type=MEDIA_TYPES[form], headers=headers)
+        given = warehouse.answers.give(name, question, asked, form)
+        headers = {HEADER: "true"} if warehouse.store.simulated else {}
+        if given.was_kept:
+            headers[answers.HEADER] = "true"
+        return Response(given.body, media_type=MEDIA_TYPES[form], headers=headers)
 
     first = (int | None, Field(None, ge=1, le=MOST_FIRST_ROWS))
     ask.__annotations__["asked"] = query_of(question, form=FORMAT, first=first)

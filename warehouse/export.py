@@ -67,6 +67,11 @@ def render(question: str, table: pa.Table, form: Format) -> bytes:
     """A whole answer in one piece."""
     if form == "json":
         return _json(question, table)
+    if form == "arrow":
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        return bytes(sink.getvalue())
     schema, batches = table.schema, table.to_batches()
     return b"".join(render_blocks(iter([pa.RecordBatch.from_pylist([], schema=schema), *batches]), form))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from warehouse.checks import Incoming
 from warehouse.model import Receipt, now
 from warehouse.series import ATTEMPT_SERIES, SAMPLE_SERIES, add_series
 from warehouse.shapes import add_shapes, insert_stats
+from warehouse.stand import Stand
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -68,8 +71,16 @@ INSERTS = {
 """How the rows of each kind are stored, once those they refer to are there."""
 
 
-def store_batch(connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:
-    """Store a batch in one transaction, its `batch_id` with it. A known `batch_id` changes nothing."""
+def store_batch(connection: DuckDBPyConnection, incoming: Incoming, stand: Stand) -> Receipt:
+    """Store a batch in one transaction, its `batch_id` with it. A known `batch_id` changes nothing.
+
+    The stand moves where the batch brings new series, or rows of time that may be sealed.
+    """
+    with ExitStack() as moved:
+        return _store(connection, incoming, lambda: moved.enter_context(stand.moving()))
+
+
+def _store(connection: DuckDBPyConnection, incoming: Incoming, move: Callable[[], None]) -> Receipt:
     connection.execute("BEGIN")
     try:
         known = connection.execute(
@@ -79,7 +90,7 @@ def store_batch(connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:
         if known:
             connection.execute("ROLLBACK")
             return _receipt(incoming.batch_id, known[0], stored=False)
-        receipt = _insert(connection, incoming)
+        receipt = _insert(connection, incoming, move)
         connection.execute("COMMIT")
         return receipt
     except BaseException:
@@ -101,10 +112,11 @@ def _receipt(
     return Receipt(batch_id=batch_id, stored=stored, overflowed=overflowed, **by_kind)
 
 
-def _insert(connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:
+def _insert(connection: DuckDBPyConnection, incoming: Incoming, move: Callable[[], None]) -> Receipt:
     received_at = now().replace(tzinfo=None)
     for kind, table in incoming.tables.items():
         connection.register(f"incoming_{kind}", table)
+    known = _series(connection)
     overflowed = _add_referred(connection, incoming, received_at)
     for kind, statement in INSERTS.items():
         if incoming.rows(kind):
@@ -112,7 +124,8 @@ def _insert(connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:
             connection.execute(statement, source)
     if incoming.rows("query_stats"):
         insert_stats(connection)
-    tiers.note_late(connection, incoming)
+    if tiers.note_late(connection, incoming) or _series(connection) != known:
+        move()
     counts = [incoming.rows(kind) for kind in COUNTED]
     counts.append(sum(incoming.rows(kind) for kind in incoming.tables) - sum(counts))
     connection.execute(
@@ -121,6 +134,11 @@ def _insert(connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:
         [incoming.batch_id, incoming.source, received_at, *counts],
     )
     return _receipt(incoming.batch_id, counts, stored=True, overflowed=overflowed)
+
+
+def _series(connection: DuckDBPyConnection) -> int:
+    """How many series there are."""
+    return int(connection.execute("SELECT count(*) FROM series").fetchall()[0][0])
 
 
 def _add_referred(connection: DuckDBPyConnection, incoming: Incoming, received_at: datetime) -> int:

@@ -21,6 +21,7 @@ from warehouse.checks import Incoming
 from warehouse.errors import StoppedError, StorageError
 from warehouse.model import Event, JobState, now
 from warehouse.room import Room, Space
+from warehouse.stand import Stand
 from warehouse.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ class Keeper:
         self._tell_losses()
         if not store.writable:
             self._stop(StorageState.FAILING, store.trouble)
+
+    @property
+    def stand(self) -> Stand:
+        """How sealed time stands in the file."""
+        return self._store.stand
 
     @property
     def space(self) -> Space | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from warehouse import cold, salvage
+from warehouse import cold, salvage, staged
 from warehouse.errors import BusyError, DeadlineError, InvalidInputError, StorageError, TooManyRowsError
 from warehouse.exports import Export
 from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
-from warehouse.questions.asking import Piece, Staged, Statement
+from warehouse.questions.asking import Staged, Statement
 from warehouse.simulated import COLUMN
+from warehouse.staged import Standing
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -41,8 +42,18 @@ PARTS_PER_ROW = 10
 class Reader:
     """Runs questions in as many slots as there are cores, and exports in slots of their own."""
 
-    def __init__(self, store: Store, *, deadline_s: float, row_cap: int, slots: int | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        deadline_s: float,
+        row_cap: int,
+        slots: int | None = None,
+        standing: Standing | None = None,
+    ) -> None:
+        """`standing` spares what first stages found, where the writer moves the store's stand."""
         self._store = store
+        self._standing = standing
         self._deadline_s = deadline_s
         self._row_cap = row_cap
         self._slots = threading.BoundedSemaphore(slots or os.cpu_count() or 1)
@@ -115,7 +126,8 @@ class Reader:
             with lease.busy() as connection:
                 connection.begin()
                 if isinstance(statement, Staged):
-                    piece = statement.last(_found(connection, statement.first))
+                    first = {piece.name: staged.found(connection, piece) for piece in statement.first}
+                    piece = statement.last(first)
                     statement = Statement(piece.sql, piece.values)
                 values = self._values(statement)
                 warmed = self._warmed(connection, statement.streamed, values) if statement.cold else None
@@ -156,8 +168,9 @@ class Reader:
         """What the statement finds, at most a row more than the cap."""
         if isinstance(statement, Staged):
             most = limit or self._row_cap + 1
-            staged = statement.wrapped(lambda sql: _first_of(sql, most)) if statement.streams else statement
-            return self._read(lambda connection: self._stages(connection, staged), until)
+            asked = statement.wrapped(lambda sql: _first_of(sql, most)) if statement.streams else statement
+            parts = self._row_cap * PARTS_PER_ROW
+            return self._read(lambda held: staged.answer(held, asked, parts, self._standing), until)
         sql = statement.streamed if limit else statement.ordered
         most = limit if limit and statement.finish is None else self._row_cap + 1
         limited = _first_of(sql, most)
@@ -171,24 +184,6 @@ class Reader:
             return connection.sql(asked, params=values).to_arrow_table()
 
         return self._read(find, until)
-
-    def _stages(self, connection: DuckDBPyConnection, statement: Staged) -> pa.Table:
-        """The answer of a staged question, from one snapshot. Raises TooManyRowsError."""
-        most = self._row_cap * PARTS_PER_ROW
-        connection.begin()
-        tables: dict[str, pa.Table] = {}
-        for stage in (lambda _: statement.first, statement.then):
-            for piece in stage(tables):
-                found = connection.sql(piece.sql, params=dict(piece.values)).to_arrow_table()
-                if found.num_rows > most:
-                    raise TooManyRowsError(
-                        f"the answer is made of more than {most} parts",
-                        "Ask for a shorter window, fewer series or larger buckets.",
-                        status=413,
-                    )
-                tables[piece.name] = found
-        connection.rollback()
-        return statement.join(tables)
 
     def _read(self, work: Callable[[DuckDBPyConnection], pa.Table], until: float) -> pa.Table:
         """Do it until it ends or its time is over; again where the file was opened anew meanwhile."""
@@ -262,13 +257,6 @@ def _count_of(sql: str) -> str:
 
 def _first_of(sql: str, rows: int) -> str:
     return f"SELECT * FROM ({sql}) LIMIT {rows}"  # noqa: S608 - our own question
-
-
-def _found(connection: DuckDBPyConnection, pieces: Sequence[Piece]) -> dict[str, pa.Table]:
-    """What pieces find, by their names."""
-    return {
-        piece.name: connection.sql(piece.sql, params=dict(piece.values)).to_arrow_table() for piece in pieces
-    }
 
 
 def _told(batches: Iterator[pa.RecordBatch], export: Export, *, simulated: bool) -> Iterator[pa.RecordBatch]:

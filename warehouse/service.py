@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse import audit, compact, export, footprint, objectives, retention, tokens
+from warehouse.answers import Answers
 from warehouse.clock import Clock
 from warehouse.compact import Compaction, Step
 from warehouse.errors import BusyError, StorageError
@@ -28,6 +29,7 @@ from warehouse.refusals import MINUTE_S, Refusals, Refused
 from warehouse.run_orders import Agents
 from warehouse.schedule import Schedule
 from warehouse.settings import Settings
+from warehouse.staged import Standing
 from warehouse.store import Store
 from warehouse.tokens import Keyring, Scope
 from warehouse.upkeep import Upkeep
@@ -68,8 +70,12 @@ class Warehouse:
         self.keeper = Keeper(self.store)
         self.writer = Writer(self.keeper)
         self.reader = Reader(
-            self.store, deadline_s=settings.warehouse.deadline_s, row_cap=settings.warehouse.row_cap
+            self.store,
+            deadline_s=settings.warehouse.deadline_s,
+            row_cap=settings.warehouse.row_cap,
+            standing=Standing(self.store.stand),
         )
+        self.answers = Answers(self.store, self.reader)
         self.exports = Exports()
         self.agents = Agents()
         self.refusals = Refusals(self._audit_refusal)

@@ -24,6 +24,7 @@ from warehouse.model import now
 from warehouse.room import Room
 from warehouse.schema import MIGRATIONS, migrate, version_of
 from warehouse.simulated import is_simulated
+from warehouse.stand import Stand
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -78,6 +79,8 @@ class Store:
         self.simulated = False
         self.generation = 0
         """Counts how often the file was closed: what was read before may be of another file."""
+        self.stand = Stand()
+        """How sealed time stands in the file that is open."""
         self.footprint: Footprint | None = None
         """What the tables take, once it was measured."""
         self.heard: dict[str, datetime] = {}
@@ -251,6 +254,7 @@ class Store:
     def _close_all(self) -> None:
         """Close every connection: an invalidated database stays so while one of them lives."""
         self.generation += 1
+        self.stand.move()
         self.writable = False
         for lease in list(self._leases):
             lease.end(PATIENCE_S)

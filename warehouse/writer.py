@@ -86,7 +86,8 @@ class Writer:
         """Store what is a batch of its own kind by `work`, which says whether it was new. As `ingest`."""
 
         def run() -> bool:
-            is_new = work(self._keeper.connection())
+            with self._keeper.stand.moving():
+                is_new = work(self._keeper.connection())
             self._keeper.stored(lambda: ack, is_new=is_new)
             return is_new
 
@@ -94,7 +95,7 @@ class Writer:
         return self._put(run)
 
     def quietly(self, work: Callable[[DuckDBPyConnection], T]) -> Future[T]:
-        """As `submit`, of what does not count as a change by itself."""
+        """As `submit`, of what does not count as a change by itself, for agents or for what is kept."""
         return self._put(lambda: work(self._keeper.connection()))
 
     def submit(self, work: Callable[[DuckDBPyConnection], T]) -> Future[T]:
@@ -109,7 +110,8 @@ class Writer:
 
         def run() -> T:
             try:
-                return work()
+                with self._keeper.stand.moving():
+                    return work()
             finally:
                 self.changes += 1
 
@@ -166,7 +168,7 @@ class Writer:
             self._running = None
 
     def _store(self, connection: DuckDBPyConnection, incoming: Incoming) -> Receipt:
-        receipt = store_batch(connection, incoming)
+        receipt = store_batch(connection, incoming, self._keeper.stand)
         self._keeper.stored(lambda: ack_of(incoming), is_new=receipt.stored)
         return receipt
 

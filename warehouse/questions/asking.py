@@ -75,6 +75,8 @@ class Piece:
     name: str
     sql: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    stands: bool = False
+    """Whether it reads nothing but series, tiers, what is dirty, and cells: see `stand`."""
 
 
 Tables = Mapping[str, pa.Table]

@@ -89,11 +89,13 @@ def _cells(asked: Endpoints) -> Sequence[Piece]:
             )
             SELECT hours.*, failing_at FROM hours LEFT JOIN failing USING (series_id)
             """,
+            stands=True,
         ),
         Piece(
             "days",
             f"SELECT {told} FROM attempt_cell_1d "
             f"WHERE {within} AND ts <= {sources.literal(last - timedelta(days=1))} GROUP BY series_id",
+            stands=True,
         ),
     )
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
+from warehouse.cells import DAY, HOUR
 from warehouse.questions import joining, sources
 from warehouse.questions.asking import Piece, Tables, Texts, Trend, Window, chosen, stored
 from warehouse.questions.joining import Holdings, Reading
@@ -61,35 +62,47 @@ def first(asked: Endpoints | EndpointTrend) -> tuple[Piece, ...]:
             "chosen",
             f"{CHOSEN} ORDER BY target, endpoint",
             {"target": list(asked.target), "endpoint": list(asked.endpoint)},
+            stands=True,
         ),
         *tier_pieces(asked, ATTEMPT),
     ]
     if asked.end - asked.start <= SMALL_WINDOW:
+        since = joining.ceiling(stored(asked.start) - timedelta(hours=1), HOUR)
+        until = joining.ceiling(stored(asked.end), HOUR)
         pieces.append(
             Piece(
                 "volume",
                 f"SELECT coalesce(sum(attempts), 0)::BIGINT AS attempts FROM attempt_cell_1h "
-                f"WHERE ts >= {sources.literal(stored(asked.start) - timedelta(hours=1))} "
-                f"AND ts < {sources.literal(stored(asked.end))}",
+                f"WHERE ts >= {sources.literal(since)} AND ts < {sources.literal(until)}",
+                stands=True,
             )
         )
     return tuple(pieces)
 
 
 def tier_pieces(asked: Window, name: str) -> tuple[Piece, ...]:
-    """What decides how a tier's part of the window is read: what it holds, which hours are dirty."""
+    """What decides how a tier's part of the window is read: what it holds, which hours are dirty.
+
+    Of dirty hours those of the window's days: windows that follow the clock ask for the same all day.
+    """
     return (
-        Piece("oldest", f"SELECT min(ts) AS oldest FROM {name}_cell_1d"),
+        Piece("oldest", f"SELECT min(ts) AS oldest FROM {name}_cell_1d", stands=True),
         Piece(
             "tier",
             "SELECT name, sealed_until, raw_from FROM tier WHERE starts_with(name, $tier)",
             {"tier": name},
+            stands=True,
         ),
         Piece(
             "dirty",
             "SELECT DISTINCT series_id, epoch_ms(hour) // 3600000 AS hour FROM dirty "
             "WHERE tier = $tier AND hour >= $start AND hour < $end",
-            {"tier": name, "start": stored(asked.start) - timedelta(hours=1), "end": stored(asked.end)},
+            {
+                "tier": name,
+                "start": joining.floor(stored(asked.start) - timedelta(hours=1), DAY),
+                "end": joining.ceiling(stored(asked.end), DAY),
+            },
+            stands=True,
         ),
     )
 

@@ -1,0 +1,193 @@
+"""First stages: read once while nothing moves, read anew as soon as anything does, never mixed with it."""
+
+import random
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from itertools import count
+
+import pyarrow as pa
+import pytest
+
+from tests.warehouse.records import attempt, sample
+from tests.warehouse.test_rollups import naive, some_attempts
+from warehouse import retention, rollups, staged
+from warehouse.model import Attempt, Batch, Receipt, now
+from warehouse.questions import QUESTIONS
+from warehouse.questions.asking import Piece
+from warehouse.questions.hosts import HostTrend
+from warehouse.questions.percentiles import PercentileTrend
+from warehouse.questions.stages import Endpoints
+from warehouse.reader import Reader
+from warehouse.staged import MOST_PIECES, Standing
+from warehouse.stand import Stand
+from warehouse.store import Store
+from warehouse.writer import Writer
+
+Put = Callable[[Batch], Receipt]
+
+_numbers = count()
+
+
+@pytest.fixture
+def reader(store: Store) -> Reader:
+    return Reader(store, deadline_s=30, row_cap=100_000, standing=Standing(store.stand))
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the pieces that were read from the file, in order."""
+    inner, names = staged.found, []
+
+    def found(connection: object, piece: Piece) -> pa.Table:
+        names.append(piece.name)
+        return inner(connection, piece)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(staged, "found", found)
+    return names
+
+
+@pytest.fixture
+def end(put: Put, writer: Writer) -> datetime:
+    """Now, with attempts of the last hours, most of them sealed."""
+    end = now()
+    send(put, [attempt(end - timedelta(minutes=minute), ms=5) for minute in range(600)])
+    writer.submit(lambda held: rollups.build(held, naive(end))).result(30)
+    return end
+
+
+def send(put: Put, attempts: Iterable[Attempt]) -> None:
+    put(Batch(batch_id=f"staged-{next(_numbers)}", attempts=tuple(attempts)))
+
+
+def trend(reader: Reader, start: datetime, end: datetime) -> pa.Table:
+    return reader.answer(QUESTIONS["percentile_trend"](PercentileTrend(start=start, end=end)))
+
+
+def total(table: pa.Table) -> int:
+    return sum(table["attempts"].to_pylist())
+
+
+FIRST = ["chosen", "oldest", "tier", "dirty", "volume"]
+
+
+def test_windows_that_follow_the_clock_share_what_stands(
+    reader: Reader, read: list[str], end: datetime
+) -> None:
+    hours = timedelta(hours=8)
+    trend(reader, end - hours, end)
+    assert read[: len(FIRST)] == FIRST
+    read.clear()
+    for step in (2, 4):
+        later = end + timedelta(milliseconds=step)
+        told = trend(reader, later - hours, later)
+        assert total(told) == 480
+    assert read
+    assert not set(read) & set(FIRST)
+
+
+def test_batches_of_now_leave_it_standing(reader: Reader, read: list[str], put: Put, end: datetime) -> None:
+    start = end - timedelta(hours=8)
+    before = total(trend(reader, start, end))
+    read.clear()
+    send(put, [attempt(end - timedelta(seconds=1), ms=9)])
+    assert total(trend(reader, start, end)) == before + 1
+    assert not set(read) & set(FIRST)
+
+
+@pytest.mark.parametrize("change", ["a late row", "a new endpoint", "work of the writer", "another file"])
+def test_what_moves_it_has_it_read_anew(
+    reader: Reader, read: list[str], put: Put, writer: Writer, store: Store, end: datetime, change: str
+) -> None:
+    start = end - timedelta(hours=8)
+    before = total(trend(reader, start, end))
+    read.clear()
+    more = 0
+    if change == "a late row":
+        send(put, [attempt(end - timedelta(hours=3), ms=9)])
+        more = 1
+    elif change == "a new endpoint":
+        send(put, [attempt(end - timedelta(seconds=1), endpoint="GET /new", ms=9)])
+        more = 1
+    elif change == "work of the writer":
+        writer.submit(lambda _: None).result(30)
+    else:
+        store.reopen_for_reading()
+    assert total(trend(reader, start, end)) == before + more
+    assert read[: len(FIRST)] == FIRST
+
+
+def test_a_change_between_two_stages_has_all_of_it_read_again(
+    reader: Reader, put: Put, end: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = end - timedelta(hours=8)
+    before = total(trend(reader, start, end))
+    inner, late = staged.found, iter([attempt(end - timedelta(hours=3), ms=9)])
+
+    def found(connection: object, piece: Piece) -> pa.Table:
+        if piece.name not in FIRST:
+            for each in late:
+                send(put, [each])
+        return inner(connection, piece)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(staged, "found", found)
+    assert total(trend(reader, start, end)) == before + 1
+
+
+def test_nothing_is_known_or_kept_while_anything_moves(
+    reader: Reader, read: list[str], writer: Writer, end: datetime
+) -> None:
+    start = end - timedelta(hours=8)
+
+    def work(_: object) -> None:
+        for _turn in range(2):
+            trend(reader, start, end)
+
+    writer.submit(work).result(30)
+    assert [name for name in read if name in FIRST] == FIRST * 2
+
+
+def test_what_is_kept_is_bounded(store: Store) -> None:
+    standing = Standing(Stand())
+    table = pa.table({"one": [1]})
+    standing.keep(0, [(Piece(f"p{number}", f"SELECT {number}"), table) for number in range(MOST_PIECES + 9)])
+    kept = [standing.find(0, Piece("", f"SELECT {number}")) for number in range(MOST_PIECES + 9)]
+    assert sum(each is not None for each in kept) == MOST_PIECES
+    standing.keep(2, [(Piece("wide", "SELECT w"), pa.table({"w": range(staged.MOST_ROWS + 1)}))])
+    assert standing.find(2, Piece("wide", "SELECT w")) is None
+    assert standing.find(0, Piece("", "SELECT 1")) is None, "that was before"
+    standing.keep(0, [(Piece("old", "SELECT 1"), table)])
+    assert standing.find(2, Piece("old", "SELECT 1")) is None, "a slow question brings nothing back"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_answers_are_those_of_a_reader_that_knows_nothing(
+    seed: int, reader: Reader, store: Store, put: Put, writer: Writer
+) -> None:
+    chance, end = random.Random(seed), now()
+    start = end - timedelta(days=9)
+    plain = Reader(store, deadline_s=30, row_cap=100_000)
+    send(put, some_attempts(chance, start, end, 400))
+    changes: list[Callable[[], object]] = [
+        lambda: send(put, some_attempts(chance, start, end, 5)),
+        lambda: send(put, [attempt(now(), ms=3)]),
+        lambda: put(Batch(batch_id=f"staged-{next(_numbers)}", samples=(sample(now(), chance.random()),))),
+        lambda: writer.submit(lambda held: rollups.build(held, naive(now()))).result(30),
+        lambda: writer.submit(
+            lambda held: retention.expire(held, naive(now()), chance.randrange(2, 9))
+        ).result(30),
+    ]
+    for _ in range(25):
+        chance.choice(changes)()
+        length = timedelta(minutes=chance.choice((7, 60, 1440, 9000)))
+        until = end - timedelta(minutes=chance.choice((0, 0, 61, 3000)))
+        window = {"start": until - length, "end": until}
+        for name, model in (
+            ("percentile_trend", PercentileTrend),
+            ("endpoint_states", Endpoints),
+            ("host_trend", HostTrend),
+        ):
+            asked = model(**window)
+            assert reader.answer(QUESTIONS[name](asked)) == plain.answer(QUESTIONS[name](asked)), (
+                name,
+                window,
+            )
