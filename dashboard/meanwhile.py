@@ -31,10 +31,17 @@ def shown(scene: Scene, drawn: go.Figure, answers: page.Answers, *, labelled: bo
 
 
 def listed(scene: Scene, answers: page.Answers) -> None:
-    """What the lines and bands are; nothing where nothing happened."""
-    regression_marks.listed(scene, page.frame(answers.get("regressions")), MOST_LISTED)
-    _deploys(scene, page.frame(answers.get("marks")))
-    _load_tests(scene, page.frame(answers.get("run_spans")))
+    """What the lines and bands are; nothing where nothing happened.
+
+    It has a place of its own either way: else a browser would make all anew that stands below it.
+    """
+    place = st.empty()
+    told = {name: page.frame(answers.get(name)) for name in ASKED}
+    if any(rows is not None and len(rows) for rows in told.values()):
+        with place.container():
+            regression_marks.listed(scene, told["regressions"], MOST_LISTED)
+            _deploys(scene, told["marks"])
+            _load_tests(scene, told["run_spans"])
 
 
 def _deploys(scene: Scene, rows: pl.DataFrame | None) -> None:
