@@ -100,7 +100,7 @@ BOUNDED = f"""
     FROM (
         SELECT *, total_us / calls AS mean_us,
             sqrt((calls - 1) * (
-                greatest(squares_us2 / calls - pow(total_us / calls, 2), 0)
+                greatest(squares_us2 / calls - mean_us * mean_us, 0)
                 + {SQUARES_ROUNDING} * squares_us2 / calls
             )) AS reach_us
         FROM stats JOIN query_shape USING (shape_id)
@@ -130,7 +130,7 @@ def _facts(stats: str, bucket: str, width: str, *, steps: int, targets: bool) ->
     """
     return f"""
         WITH stats AS ({stats}),
-        bounded AS ({BOUNDED}),
+        bounded AS NOT MATERIALIZED ({BOUNDED}),
         gaps AS (
             SELECT ts, target, max(value) * 1000 AS gap_us
             FROM sample JOIN series USING (series_id)
@@ -158,7 +158,7 @@ def _facts(stats: str, bucket: str, width: str, *, steps: int, targets: bool) ->
             min(low_us) AS low_us, max(high_us) AS high_us, max(max_us) AS known_us
         FROM bounded
         GROUP BY 1, 2, 3, calls = 1, {_class("mean_us", steps)}, {_class("high_us", steps)},
-            {_class("squares_us2 / calls / pow(greatest(mean_us, 0.001), 2)", 1)}
+            {_class("squares_us2 / calls / (greatest(mean_us, 0.001) * greatest(mean_us, 0.001))", 1)}
         UNION ALL
         SELECT target, {bucket}, {width}, 'looks', sum(calls)::BIGINT, NULL, NULL, NULL, max(gap_us), NULL
         FROM looked
