@@ -13,21 +13,23 @@ from dashboard.axes import gaps_of
 from dashboard.controls import Scene
 from dashboard.data import question
 
-HEATMAP_BUCKETS = 90
+MOST_BARS = 90
+"""Bars, or columns of bands, over a window: each is drawn by itself, and half a page has no room for more."""
 
 
 def questions(scene: Scene) -> dict[str, data.Question]:
     """Everything this page asks, about the endpoints the address names."""
     window, before = scene.window, scene.previous
     chosen: Mapping[str, list[str]] = {name: controls.parameters(name) for name in ("target", "endpoint")}
+    bars = min(MOST_BARS, scene.buckets)
     asked = {
         "pooled": question("latency_summary", window, merged=True, **chosen),
         "summary": question("latency_summary", window, **chosen),
         "merged": question("percentile_trend", window, merged=True, buckets=scene.buckets, **chosen),
         "trends": question("percentile_trend", window, buckets=scene.buckets, **chosen),
-        "errors": question("errors_by_class", window, buckets=scene.buckets, **chosen),
-        "phases": question("phase_breakdown", window, buckets=scene.buckets, **chosen),
-        "heatmap": question("latency_heatmap", window, buckets=min(HEATMAP_BUCKETS, scene.buckets), **chosen),
+        "errors": question("errors_by_class", window, buckets=bars, **chosen),
+        "phases": question("phase_breakdown", window, buckets=bars, **chosen),
+        "heatmap": question("latency_heatmap", window, buckets=bars, **chosen),
         "gaps": question("gaps", window),
         **meanwhile.asked(scene, chosen["target"]),
     }

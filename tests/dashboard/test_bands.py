@@ -223,6 +223,15 @@ def test_runs_are_bands_on_every_chart_and_links_beside_them(
     assert "*new* index" in listed
 
 
+def test_what_happened_has_its_place_where_nothing_did() -> None:
+    app = AppTest.from_string(
+        "import streamlit as st\nfrom dashboard import meanwhile\n"
+        "meanwhile.listed(None, {})\nst.markdown('below')"
+    ).run()
+    assert not app.exception
+    assert len(app.main.children) == 2, "what stands below keeps its place when something happened"
+
+
 def test_runs_of_other_targets_are_no_bands_of_the_chosen_one(
     loaded: tuple[WarehouseProcess, str], open_page: Open
 ) -> None:

@@ -63,6 +63,14 @@ def test_plenty(world: World, open_page: Open, page: str, range_: str) -> None:
     assert "local: " in texts(app)
 
 
+def test_no_more_bars_are_drawn_than_half_a_page_has_room_for(world: World, open_page: Open) -> None:
+    app = open_page(world("plenty"), "latency", range="1h")
+    drawn = {str(each.proto.id): json.loads(each.proto.spec)["data"] for each in app.get("plotly_chart")}
+    phases = next(traces for key, traces in drawn.items() if "phases" in key)
+    (bars,) = {trace["width"] for trace in phases if trace["type"] == "bar"}
+    assert bars == 60_000, "61 bars of a minute, not 121 of half a minute"
+
+
 def test_young_data_shows_15_minutes_until_asked_otherwise(world: World, open_page: Open) -> None:
     assert open_page(world("plenty")).session_state["range_choice"] == "15m"
     assert open_page(world("plenty"), range="6h").session_state["range_choice"] == "6h"
