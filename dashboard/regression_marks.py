@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
+from dashboard import across
 from dashboard import format as fmt
 from dashboard import regression_words as words
 from dashboard.axes import Stage
@@ -28,8 +29,9 @@ def draw(drawn: go.Figure, stage: Stage, rows: pl.DataFrame | None) -> None:
         ("improvement", stage.palette.ok, "triangle-down-open"),
     ):
         own = begun.filter(pl.col("verdict") == verdict).head(MOST_LINES).to_dicts()
-        for row in own:
-            drawn.add_vline(x=stage.local(row["changed_at"]), line={"color": colour, "width": 1.2})
+        across.rule(
+            drawn, (stage.local(row["changed_at"]) for row in own), {"color": colour, "width": 1.2}
+        )
         if own:
             drawn.add_trace(_points(stage, own, verdict, colour, symbol))
     drawn.update_layout(

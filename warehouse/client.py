@@ -20,7 +20,7 @@ from warehouse import errors
 from warehouse.mark_calls import MarkCalls
 from warehouse.model import Receipt
 from warehouse.regression_calls import RegressionCalls
-from warehouse.replies import Parameter, query_of, raise_refusal, token_in
+from warehouse.replies import Parameter, frame_of, query_of, raise_refusal, token_in
 from warehouse.run_calls import RunCalls
 from warehouse.settings import Settings
 from warehouse.wire import ARROW, pack
@@ -125,7 +125,7 @@ class Client(RunCalls, MarkCalls, RegressionCalls):
             params=query_of(parameters),
             headers={"accept": ARROW},
         )
-        return pl.read_ipc_stream(answer.content).cast({pl.Categorical: pl.String})
+        return frame_of(answer.content)
 
     def export(
         self,

@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+import polars as pl
+import pyarrow as pa
 
 from warehouse import errors
 
@@ -51,6 +53,19 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)
+
+
+def frame_of(body: bytes) -> pl.DataFrame:
+    """An answer in Arrow as a frame, names in full. Raises pyarrow.ArrowException for what is none."""
+    table = pa.ipc.open_stream(body).read_all()
+    table.validate(full=True)
+    columns = [
+        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        for column in table.columns
+    ]
+    frame = pl.from_arrow(pa.table(columns, names=table.column_names))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 _BY_STATUS: Mapping[int, type[errors.RefusedError]] = {
