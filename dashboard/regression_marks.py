@@ -29,9 +29,7 @@ def draw(drawn: go.Figure, stage: Stage, rows: pl.DataFrame | None) -> None:
         ("improvement", stage.palette.ok, "triangle-down-open"),
     ):
         own = begun.filter(pl.col("verdict") == verdict).head(MOST_LINES).to_dicts()
-        across.rule(
-            drawn, (stage.local(row["changed_at"]) for row in own), {"color": colour, "width": 1.2}
-        )
+        across.rule(drawn, (stage.local(row["changed_at"]) for row in own), {"color": colour, "width": 1.2})
         if own:
             drawn.add_trace(_points(stage, own, verdict, colour, symbol))
     drawn.update_layout(

@@ -44,6 +44,8 @@ class Following:
     thresholds: Thresholds
     watches: dict[Watched, Watch] = field(default_factory=dict)
     until: dict[str, int] = field(default_factory=dict)
+    kept: list[Judged] = field(default_factory=list)
+    """How far every target had come when that was written last."""
     thorough_at: float = 0.0
     """When, by the clock that only counts, those are looked at that were silent for long."""
 

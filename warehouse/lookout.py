@@ -107,7 +107,10 @@ class Lookout:
         found += following.take(grid, start, self._ended.is_set)
         if self._ended.is_set():
             return
-        self._keep(self._counted(found), following.judged())
+        judged = following.judged()
+        if found or judged != following.kept:
+            self._keep(self._counted(found), judged)
+            following.kept = judged
         self._following[source.kind] = following
 
     def _start(self, following: Following, here: int) -> int:
@@ -122,7 +125,7 @@ class Lookout:
     def _keep(self, found: Sequence[Found], judged: Sequence[Judged]) -> None:
         foremost = sorted(found, key=lambda each: (each.series.kind != PROBE.kind, -abs(each.size or 1.0)))
         moved = {each: co_movements(self._ask, each) for each in foremost[:MOST_EXPLAINED]}
-        self._writer.submit(lambda held: regressions.note(held, found, judged, moved)).result()
+        self._writer.quietly(lambda held: regressions.note(held, found, judged, moved)).result()
         for each in found:
             log.info("%s: %s %s %s", each.verdict, each.series.metric, each.series.target, each.series.object)
 
