@@ -17,6 +17,7 @@ import httpx
 import polars as pl
 
 from warehouse import errors
+from warehouse.baseline_calls import BaselineCalls
 from warehouse.mark_calls import MarkCalls
 from warehouse.model import Receipt
 from warehouse.replies import Parameter, query_of, raise_refusal, token_in
@@ -42,7 +43,7 @@ class ExportState:
     total_rows: int | None
 
 
-class Client(RunCalls, MarkCalls):
+class Client(RunCalls, MarkCalls, BaselineCalls):
     """Talks to one warehouse with one token. Safe to share between threads."""
 
     def __init__(

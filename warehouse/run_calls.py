@@ -39,21 +39,21 @@ class RunCalls:
         """Request a load test; its `run_id` and `state`. Tried again it is still one run."""
         asked: dict[str, object] = {"target": target, "preset": preset, "scenario": scenario, "via": via}
         asked |= {"waits": waits, "confirm": confirm, "note": note}
-        headers = {**_asker(person, local=local), "x-request-id": secrets.token_urlsafe(16)}
+        headers = {**said_by(person, local=local), "x-request-id": secrets.token_urlsafe(16)}
         return _told(self._request("POST", "/api/v1/runs", json=asked, headers=headers))
 
     def cancel_run(
         self: _Requests, run_id: str, *, person: str | None = None, local: bool = False
     ) -> dict[str, Any]:
         """Stop a run gracefully."""
-        headers = _asker(person, local=local)
+        headers = said_by(person, local=local)
         return _told(self._request("POST", f"/api/v1/runs/{run_id}/cancel", headers=headers))
 
     def pin_run(
         self: _Requests, run_id: str, *, pinned: bool = True, person: str | None = None, local: bool = False
     ) -> dict[str, Any]:
         """Make a run a baseline, or one no more."""
-        headers = _asker(person, local=local)
+        headers = said_by(person, local=local)
         path = f"/api/v1/runs/{run_id}/baseline"
         return _told(self._request("POST", path, json={"pinned": pinned}, headers=headers))
 
@@ -61,7 +61,7 @@ class RunCalls:
         self: _Requests, run_id: str, text: str, *, person: str | None = None, local: bool = False
     ) -> dict[str, Any]:
         """Replace the note on a run."""
-        headers = _asker(person, local=local)
+        headers = said_by(person, local=local)
         return _told(
             self._request("POST", f"/api/v1/runs/{run_id}/note", json={"text": text}, headers=headers)
         )
@@ -70,7 +70,7 @@ class RunCalls:
         self: _Requests, run_id: str, *, person: str | None = None, local: bool = False
     ) -> dict[str, Any]:
         """Delete a run that has ended, with all it measured."""
-        headers = _asker(person, local=local)
+        headers = said_by(person, local=local)
         return _told(self._request("DELETE", f"/api/v1/runs/{run_id}", headers=headers))
 
     def claim(
@@ -112,7 +112,7 @@ class RunCalls:
         return _told(self._request("POST", f"/api/v1/runs/{run_id}/events", content=body, headers=headers))
 
 
-def _asker(person: str | None, *, local: bool) -> Mapping[str, str]:
+def said_by(person: str | None, *, local: bool) -> Mapping[str, str]:
     named = {} if person is None else {"x-person": quote(person)}
     return {**named, **({"x-local": "1"} if local else {})}
 
