@@ -23,6 +23,7 @@ PAGES = {
     "Monitor": (
         ("overview.py", "Overview", ":material/dashboard:", "What is wrong now, and how everything does."),
         ("latency.py", "API latency", ":material/speed:", "Percentiles, errors and phases of each endpoint."),
+        ("baseline.py", "Baseline", ":material/flag:", "How a window compares with a pinned one."),
         (
             "database.py",
             "Database",

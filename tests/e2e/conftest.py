@@ -24,6 +24,7 @@ PROBES_OF_STREAMLIT = ("/_stcore/health", "/_stcore/host-config")
 PAGES = {
     "": "Overview",
     "latency": "API latency",
+    "baseline": "Baseline",
     "database": "Database",
     "hosts": "Hosts",
     "loadtests": "Load tests",
