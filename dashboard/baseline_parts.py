@@ -99,7 +99,6 @@ def pin_form(scene: Scene, target: str) -> None:
         pinned = st.button(
             "Pin",
             icon=":material/keep:",
-            type="primary",
             disabled=not mine.allowed,
             help=None if mine.allowed else fmt.plain(mine.why),
             key="pin_now",
