@@ -36,8 +36,8 @@ class Belief:
     runs: float
 
 
-CALM = (Belief(0.9, 0.03, 32.0), Belief(0.1, 0.08, 6.0))
-"""Nine machines of ten are calm (3 %), the tenth is restless, which a few runs give away."""
+CALM = (Belief(0.95, 0.03, 48.0), Belief(0.05, 0.08, 6.0))
+"""Of twenty machines nineteen are calm (3 %) and one is restless, which a few runs give away."""
 
 RESTLESS = (Belief(1.0, 0.25, 3.0),)
 """Of shares of errors little is known beforehand: they differ by a quarter of themselves."""
