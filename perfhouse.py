@@ -15,6 +15,7 @@ import typer
 from cli.baseline_commands import app as baseline_app
 from cli.loadtest_commands import app as loadtest_app
 from cli.mark_commands import app as mark_app
+from cli.regression_commands import app as regressions_app
 from warehouse import VERSION
 from warehouse.errors import (
     AlreadyRunningError,
@@ -40,6 +41,7 @@ app.add_typer(tokens_app, name="token")
 app.add_typer(loadtest_app, name="loadtest")
 app.add_typer(mark_app, name="mark")
 app.add_typer(baseline_app, name="baseline")
+app.add_typer(regressions_app, name="regressions")
 
 
 class PartEndedError(PerfhouseError):

@@ -22,6 +22,12 @@ VIEWS = "dashboard/views"
 PAGES = {
     "Monitor": (
         ("overview.py", "Overview", ":material/dashboard:", "What is wrong now, and how everything does."),
+        (
+            "regressions.py",
+            "Regressions",
+            ":material/trending_up:",
+            "What got slower or better, since when, and what moved with it.",
+        ),
         ("latency.py", "API latency", ":material/speed:", "Percentiles, errors and phases of each endpoint."),
         ("baseline.py", "Baseline", ":material/flag:", "How a window compares with a pinned one."),
         (

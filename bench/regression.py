@@ -19,6 +19,7 @@ from bench.report import Section
 from bench.stable_series import KINDS
 from warehouse.analysis.changes import find_changes
 from warehouse.analysis.kinds import setting_of
+from warehouse.analysis.solving import solve_on_one_thread
 
 POINTS = 200_000
 SEED = 20_260_731
@@ -37,6 +38,7 @@ def predictions(folder: Path) -> dict[str, list[dict[str, float]]]:
 
 def measure() -> Section:
     """False alarms and cost on stable series of each kind, offline."""
+    solve_on_one_thread()
     rows = []
     for kind, make in KINDS.items():
         random = np.random.default_rng(SEED)
@@ -86,6 +88,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
+    solve_on_one_thread()
     given.out.write_text(json.dumps(predictions(given.folder)), encoding="utf-8")
     return 0
 

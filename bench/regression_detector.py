@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for whoever loads this file by its path
+
 from warehouse.analysis.kinds import watch_of
+from warehouse.analysis.solving import solve_on_one_thread
+
+solve_on_one_thread()
 
 
 class Detector:

@@ -7,7 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cli.parts import taken_ports
-from warehouse.settings import LOOPBACK, Secret, Settings, TargetSettings
+from warehouse.sections import LOOPBACK
+from warehouse.settings import Secret, Settings, TargetSettings
 
 
 def notes(settings: Settings) -> list[str]:

@@ -1,4 +1,5 @@
-"""What these pages can do to the warehouse: load tests, and baselines.
+"""What these pages can do to the warehouse: ask for a load test, stop it, keep it, describe it, delete it;
+acknowledge, resolve and reopen a regression; pin, activate and remove a baseline.
 
 Each says who asks; the warehouse checks that again and keeps every request, done or refused, in its audit
 log.
@@ -78,4 +79,10 @@ def activate_baseline(baseline_id: str) -> None:
 def remove_baseline(baseline_id: str) -> None:
     """Remove a baseline."""
     _client().remove_baseline(baseline_id, **_who())
+    data.forget()
+
+
+def judge_regression(regression_id: str, action: str, text: str) -> None:
+    """Acknowledge, resolve or reopen a regression, with a few words why."""
+    _client().judge_regression(regression_id, action, text, **_who())
     data.forget()

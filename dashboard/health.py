@@ -85,6 +85,7 @@ def show_problems(
     states: pl.DataFrame | None = None,
     load: pl.DataFrame | None = None,
     of_databases: Found | None = None,
+    regressions: pl.DataFrame | None = None,
 ) -> None:
     """One line a problem, the gravest first, with what to do; then what is only worth a warning."""
     found = problems.of_jobs(scene, jobs, states)
@@ -95,6 +96,7 @@ def show_problems(
         title = fmt.plural(len(found), "problem") + at_end
         st.error(_listed(found), title=title, icon=":material/error:")
     minor = problems.of_flaky(states, jobs) + (of_databases.warnings if of_databases else [])
+    minor += problems.of_regressions(scene, regressions)
     if minor:
         title = fmt.plural(len(minor), "warning") + at_end
         st.warning(_listed(minor), title=title, icon=":material/warning:")

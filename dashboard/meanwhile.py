@@ -1,4 +1,4 @@
-"""What happened in a page's window: load tests and deploys, asked for, drawn on charts, listed below them."""
+"""What happened in a page's window: load tests, deploys and regressions, drawn on charts and listed below."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
-from dashboard import bands, data, mark_lines, page, run_marks
+from dashboard import bands, data, mark_lines, page, regression_marks, run_marks
 from dashboard import format as fmt
 from dashboard.controls import Scene
 from dashboard.data import question
 
+ASKED = ("run_spans", "marks", "regressions")
 MOST_LISTED = 6
 """As many of the newest are listed."""
 
 
 def asked(scene: Scene, target: list[str] | None = None) -> dict[str, data.Question]:
-    """The load tests and deploys of the window, of these targets or of all."""
+    """The load tests, deploys and regressions of the window, of these targets or of all."""
     of = {"target": target} if target else {}
-    return {name: question(name, scene.window, **of) for name in ("run_spans", "marks")}
+    return {name: question(name, scene.window, **of) for name in ASKED}
 
 
 def shown(scene: Scene, drawn: go.Figure, answers: page.Answers, *, labelled: bool = False) -> go.Figure:
-    """The chart with a band for each load test and a line for each deploy."""
+    """The chart with a band for each load test, a line for each deploy and where anything changed."""
     bands.shade(drawn, scene.stage, page.frame(answers.get("run_spans")), labelled=labelled)
     mark_lines.draw(drawn, scene.stage, page.frame(answers.get("marks")), labelled=labelled)
+    regression_marks.draw(drawn, scene.stage, page.frame(answers.get("regressions")))
     return drawn
 
 
 def listed(scene: Scene, answers: page.Answers) -> None:
     """What the lines and bands are; nothing where nothing happened."""
+    regression_marks.listed(scene, page.frame(answers.get("regressions")), MOST_LISTED)
     _deploys(scene, page.frame(answers.get("marks")))
     _load_tests(scene, page.frame(answers.get("run_spans")))
 

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from dashboard import format as fmt
+from dashboard import regression_words
 from dashboard.controls import Scene
 from dashboard.resource_charts import BANDS, NAMES
 from dashboard.window import Window
@@ -138,6 +139,16 @@ def _job(scene: Scene, job: Mapping[str, Any], outcomes: Mapping[str, str]) -> s
     advice = OUTCOME_ADVICE.get(outcomes.get(job["job"], ""), "") if failing else ""
     advice = advice or JOB_ADVICE.get(job["state"], "")
     return f"**{fmt.plain(job['job'])}** is {job['state']}{since_when(scene, since)}{said}. {advice}"
+
+
+def of_regressions(scene: Scene, rows: pl.DataFrame | None) -> list[str]:
+    """Regressions of which nobody has said anything yet."""
+    opened = [] if rows is None else rows.filter(pl.col("state") == "open").to_dicts()
+    return [
+        f"{regression_words.sentence(row, scene.now, scene.zone)}. Look at it on the Regressions page, and "
+        "acknowledge or resolve it there."
+        for row in opened
+    ]
 
 
 def since_when(scene: Scene, since: datetime | None, *, known: bool = True) -> str:

@@ -7,6 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from warehouse.analysis.solving import solve_on_one_thread
+
+solve_on_one_thread()
+
 GRACE_S = 3.0
 OURS_FOR_LONG = ("resource_tracker", "forkserver")
 """Processes that Python's multiprocessing keeps for as long as the test run lasts."""

@@ -22,6 +22,7 @@ from warehouse.api_exports import export_routes
 from warehouse.api_marks import mark_routes
 from warehouse.api_questions import question_routes
 from warehouse.api_rebuild import rebuild_routes
+from warehouse.api_regressions import regression_routes
 from warehouse.api_runs import run_routes
 from warehouse.api_verify import verify_routes
 from warehouse.bodies import read_body
@@ -72,6 +73,7 @@ def create_app(warehouse: Warehouse) -> FastAPI:
     app.include_router(run_routes(warehouse, may_launch, may_act), prefix="/api/v1")
     app.include_router(mark_routes(warehouse, may_act), prefix="/api/v1")
     app.include_router(baseline_routes(warehouse, may_act), prefix="/api/v1")
+    app.include_router(regression_routes(warehouse, may_act), prefix="/api/v1")
     app.include_router(agent_routes(warehouse, may_load), prefix="/api/v1")
     return app
 

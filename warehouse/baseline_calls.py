@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
-from warehouse.run_calls import said_by
+from warehouse.replies import asker_headers
 
 
 class _Requests(Protocol):
@@ -39,7 +39,7 @@ class BaselineCalls:
         """Pin a period, or load tests. Tried again it is one baseline."""
         asked = {"target": target, "name": name, "runs": list(runs), "text": text, "activate": activate}
         asked |= {"start": start and start.isoformat(), "end": end and end.isoformat()}
-        headers = {**said_by(person, local=local), "x-request-id": secrets.token_urlsafe(16)}
+        headers = {**asker_headers(person, local=local), "x-request-id": secrets.token_urlsafe(16)}
         told: dict[str, Any] = self._request("POST", "/api/v1/baselines", json=asked, headers=headers).json()
         return told
 
@@ -48,7 +48,7 @@ class BaselineCalls:
     ) -> dict[str, Any]:
         """Compare with this one of its target's from now on."""
         path = f"/api/v1/baselines/{quote(baseline_id, safe='')}/activate"
-        told: dict[str, Any] = self._request("POST", path, headers=said_by(person, local=local)).json()
+        told: dict[str, Any] = self._request("POST", path, headers=asker_headers(person, local=local)).json()
         return told
 
     def remove_baseline(
@@ -56,5 +56,7 @@ class BaselineCalls:
     ) -> dict[str, Any]:
         """Remove a baseline; what it was."""
         path = f"/api/v1/baselines/{quote(baseline_id, safe='')}"
-        told: dict[str, Any] = self._request("DELETE", path, headers=said_by(person, local=local)).json()
+        told: dict[str, Any] = self._request(
+            "DELETE", path, headers=asker_headers(person, local=local)
+        ).json()
         return told

@@ -20,6 +20,7 @@ from warehouse import errors
 from warehouse.baseline_calls import BaselineCalls
 from warehouse.mark_calls import MarkCalls
 from warehouse.model import Receipt
+from warehouse.regression_calls import RegressionCalls
 from warehouse.replies import Parameter, query_of, raise_refusal, token_in
 from warehouse.run_calls import RunCalls
 from warehouse.settings import Settings
@@ -43,7 +44,7 @@ class ExportState:
     total_rows: int | None
 
 
-class Client(RunCalls, MarkCalls, BaselineCalls):
+class Client(RunCalls, MarkCalls, RegressionCalls, BaselineCalls):
     """Talks to one warehouse with one token. Safe to share between threads."""
 
     def __init__(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
@@ -25,6 +26,12 @@ def token_in(file: Path) -> str:
             f"no token in {file}", "The warehouse writes it when it first starts: `perfhouse warehouse`."
         )
     return token
+
+
+def asker_headers(person: str | None, *, local: bool) -> Mapping[str, str]:
+    """Who asks: a signed-in person, or whoever sits at this machine."""
+    named = {} if person is None else {"x-person": quote(person)}
+    return {**named, **({"x-local": "1"} if local else {})}
 
 
 def query_of(parameters: Mapping[str, Parameter]) -> list[tuple[str, str | int | float | bool | None]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
-from urllib.parse import quote
 
 import httpx
 
+from warehouse.replies import asker_headers
 from warehouse.run_model import Via
 
 
@@ -39,21 +39,21 @@ class RunCalls:
         """Request a load test; its `run_id` and `state`. Tried again it is still one run."""
         asked: dict[str, object] = {"target": target, "preset": preset, "scenario": scenario, "via": via}
         asked |= {"waits": waits, "confirm": confirm, "note": note}
-        headers = {**said_by(person, local=local), "x-request-id": secrets.token_urlsafe(16)}
+        headers = {**asker_headers(person, local=local), "x-request-id": secrets.token_urlsafe(16)}
         return _told(self._request("POST", "/api/v1/runs", json=asked, headers=headers))
 
     def cancel_run(
         self: _Requests, run_id: str, *, person: str | None = None, local: bool = False
     ) -> dict[str, Any]:
         """Stop a run gracefully."""
-        headers = said_by(person, local=local)
+        headers = asker_headers(person, local=local)
         return _told(self._request("POST", f"/api/v1/runs/{run_id}/cancel", headers=headers))
 
     def pin_run(
         self: _Requests, run_id: str, *, pinned: bool = True, person: str | None = None, local: bool = False
     ) -> dict[str, Any]:
         """Make a run a baseline, or one no more."""
-        headers = said_by(person, local=local)
+        headers = asker_headers(person, local=local)
         path = f"/api/v1/runs/{run_id}/baseline"
         return _told(self._request("POST", path, json={"pinned": pinned}, headers=headers))
 
@@ -61,7 +61,7 @@ class RunCalls:
         self: _Requests, run_id: str, text: str, *, person: str | None = None, local: bool = False
     ) -> dict[str, Any]:
         """Replace the note on a run."""
-        headers = said_by(person, local=local)
+        headers = asker_headers(person, local=local)
         return _told(
             self._request("POST", f"/api/v1/runs/{run_id}/note", json={"text": text}, headers=headers)
         )
@@ -70,7 +70,7 @@ class RunCalls:
         self: _Requests, run_id: str, *, person: str | None = None, local: bool = False
     ) -> dict[str, Any]:
         """Delete a run that has ended, with all it measured."""
-        headers = said_by(person, local=local)
+        headers = asker_headers(person, local=local)
         return _told(self._request("DELETE", f"/api/v1/runs/{run_id}", headers=headers))
 
     def claim(
@@ -110,11 +110,6 @@ class RunCalls:
         """As `send_rows`, of a spool's events."""
         headers = _piece(run_id, worker, file, offset)
         return _told(self._request("POST", f"/api/v1/runs/{run_id}/events", content=body, headers=headers))
-
-
-def said_by(person: str | None, *, local: bool) -> Mapping[str, str]:
-    named = {} if person is None else {"x-person": quote(person)}
-    return {**named, **({"x-local": "1"} if local else {})}
 
 
 def _piece(run_id: str, worker: int, file: str, offset: int) -> Mapping[str, str]:

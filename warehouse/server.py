@@ -9,6 +9,7 @@ import socket
 import uvicorn
 
 from warehouse import allocator, logs
+from warehouse.analysis.solving import solve_on_one_thread
 from warehouse.api import create_app
 from warehouse.errors import AlreadyRunningError
 from warehouse.service import Warehouse
@@ -23,6 +24,7 @@ NICENESS = 10
 def run(settings: Settings) -> None:
     """Serve until told to stop. Raises AlreadyRunningError and the errors of Store."""
     allocator.keep_few_arenas()
+    solve_on_one_thread()
     logs.set_up()
     os.nice(max(0, NICENESS - os.nice(0)))
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # turns that are skipped: see `schedule`

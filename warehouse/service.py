@@ -20,6 +20,7 @@ from warehouse.exports import Exports
 from warehouse.freezer import Freezer
 from warehouse.judge import Judge
 from warehouse.keeper import Keeper
+from warehouse.lookout import Lookout
 from warehouse.model import JobState, now
 from warehouse.notes import event
 from warehouse.reader import Reader
@@ -43,6 +44,9 @@ JUDGE_EVERY_S = 30
 
 UPKEEP_EVERY_S = 30
 """How often cells are sealed and dirty ones computed again."""
+
+LOOK_EVERY_S, LOOK_AT_LEAST_S = 60.0, 2.0
+"""How often it is looked for regressions, and where points are shorter, once a point."""
 
 CLOCK_JOB = "clock"
 PRELOAD_AFTER_S = 1.0
@@ -72,6 +76,7 @@ class Warehouse:
         self.judge = Judge(self.store, self.writer)
         self._take_objectives()
         self.upkeep = Upkeep(self.store, self.writer)
+        self.lookout = Lookout(self.store, self.writer, settings)
         self.freezer = Freezer(self.store, self.writer)
         self.clock = Clock(settings.data_dir / "warehouse.clock")
         self._held = False
@@ -82,6 +87,8 @@ class Warehouse:
         self._schedule.every(JUDGE_EVERY_S, self.judge.judge_due)
         self._schedule.every(MINUTE_S, self.refusals.flush)
         self._schedule.every(UPKEEP_EVERY_S, self.upkeep.keep_up)
+        point_s = settings.regressions.point_s
+        self._schedule.every(max(LOOK_AT_LEAST_S, min(LOOK_EVERY_S, point_s)), self.lookout.look)
         self._preload = threading.Timer(PRELOAD_AFTER_S, export.preload)
         self._preload.daemon = True
 
@@ -184,6 +191,7 @@ class Warehouse:
         self._schedule.stop()
         self._preload.cancel()
         self.upkeep.stop()
+        self.lookout.stop()
         self.clock.save()
         self.refusals.flush(all_of_them=True)
         self.writer.close()

@@ -6,16 +6,25 @@ import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from warehouse.errors import ConfigurationError
 from warehouse.faults import describe, describe_syntax, is_echo
-from warehouse.fields import ConfigPath, Port, Seconds, Secret, Section, Url, refuse_repeats
+from warehouse.fields import ConfigPath, Secret, Section, refuse_repeats
 from warehouse.loads import AccessSettings, AgentSettings, LoadSettings, PresetSettings, ScheduleSettings
-from warehouse.model import Name
 from warehouse.scenarios import ScenarioSettings, presets_by_name, scenarios_by_name
+from warehouse.sections import (
+    ColdSettings,
+    CollectorsSettings,
+    DashboardSettings,
+    DemoSettings,
+    Listening,
+    RegressionSettings,
+    RetentionSettings,
+    WarehouseSettings,
+)
 from warehouse.targets import DatabaseSettings, EndpointSettings, HostSettings, TargetSettings
 
 __all__ = [
@@ -38,7 +47,6 @@ __all__ = [
 
 CONFIG_NAME = "perfhouse.toml"
 ENVIRONMENT_PREFIX = "PERFHOUSE_"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DEMO = "demo"
 """The demo target's folder, and the name its database is watched by."""
 
@@ -47,78 +55,6 @@ NAMED = ("target", "database", "preset", "scenario", "schedule")
 """The lists of tables that each have a name of their own."""
 
 Part = TypeVar("Part", bound=Section)
-
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
-"""Addresses that mean every interface, and where this machine finds what listens there."""
-
-
-class WarehouseSettings(Section):
-    """The process that owns the data and serves it."""
-
-    host: str = "127.0.0.1"
-    port: Port = 8620
-    allowed_hosts: tuple[str, ...] = LOOPBACK
-    deadline_s: Seconds = 10.0
-    row_cap: Annotated[int, Field(ge=100, le=10_000_000)] = 200_000
-    max_body_mb: Annotated[int, Field(ge=1, le=1024)] = 32
-    memory_limit_mb: Annotated[int, Field(ge=256)] = 2048
-    reserve_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 512
-
-    @property
-    def url(self) -> str:
-        """Where this machine's other processes find the warehouse."""
-        host = EVERYWHERE.get(self.host, self.host)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
-
-
-class DashboardSettings(Section):
-    """The pages in the browser."""
-
-    port: Port = 8501
-
-
-class RetentionSettings(Section):
-    """For how long measurements are kept, in days."""
-
-    raw_days: Annotated[int, Field(ge=1, le=3700)] = 30
-    cell_days: Annotated[int, Field(ge=1, le=3700)] = 400
-    fine_cell_days: Annotated[int, Field(ge=1, le=3700)] = 100
-
-
-class ColdSettings(Section):
-    """Closed days as Parquet files beside the warehouse; without `after_days` none goes there."""
-
-    after_days: Annotated[int, Field(ge=1, le=4000)] | None = None
-    keep_days: Annotated[int, Field(ge=1, le=36_500)] = 3650
-
-
-class CollectorsSettings(Section):
-    """The scheduled daemon."""
-
-    name: Name = "local"
-    flush_s: Annotated[float, Field(ge=0.2, le=60)] = 1.0
-    health_interval_s: Annotated[float, Field(ge=1, le=600)] = 15.0
-    spool_mb: Annotated[int, Field(ge=1, le=100_000)] = 256
-    max_in_flight: Annotated[int, Field(ge=1, le=64)] = 4
-    warehouse_url: Url | None = None
-    token: Secret | None = None
-
-    @model_validator(mode="after")
-    def _both_or_neither(self) -> CollectorsSettings:
-        if (self.warehouse_url is None) != (self.token is None):
-            raise ValueError("expected both warehouse_url and token or neither, given one of them")
-        return self
-
-
-class DemoSettings(Section):
-    """The sample invoice API that the default configuration watches."""
-
-    enabled: bool = False
-    port: Port = 8000
-
-
-Listening = WarehouseSettings | DashboardSettings | DemoSettings
-"""The sections of the parts that listen on a port."""
 
 
 class Settings(Section):
@@ -130,6 +66,7 @@ class Settings(Section):
     dashboard: DashboardSettings = DashboardSettings()
     retention: RetentionSettings = RetentionSettings()
     cold: ColdSettings = ColdSettings()
+    regressions: RegressionSettings = RegressionSettings()
     collectors: CollectorsSettings = CollectorsSettings()
     demo: DemoSettings = DemoSettings()
     target: tuple[TargetSettings, ...] = ()

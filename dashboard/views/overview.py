@@ -55,7 +55,8 @@ def body(scene: Scene, answers: page.Answers) -> None:
     states = panels.rows(answers["states"], "States of the endpoints")
     health.badges(jobs, states)
     load = panels.rows(answers["load"], "Load of the hosts")
-    health.show_problems(scene, jobs, states, load, database_overview.found(scene, answers))
+    changed = page.frame(answers["regressions"])
+    health.show_problems(scene, jobs, states, load, database_overview.found(scene, answers), changed)
     pooled, trend = (
         panels.rows(answers["pooled"], "Cards"),
         panels.rows(answers["trend"], "Latency over time"),

@@ -17,7 +17,7 @@ from warehouse.model import now
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "streamlit_app.py"
 CONFIG = f'[host]\nname = "{worlds.HOST}"\nprocesses = ["postgres", "nginx"]\n' + database_worlds.CONFIG
-NAMES = ("overview", "latency", "database", "hosts", "collectors", "data")
+NAMES = ("overview", "regressions", "latency", "database", "hosts", "collectors", "data")
 MORE_NAMES = ("baseline",)
 LOAD_NAMES = ("loadtests", "run", "compare")
 PAGES = {name: f"dashboard/views/{name}.py" for name in NAMES}

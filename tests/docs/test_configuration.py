@@ -20,6 +20,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`[retention]`": settings.RetentionSettings,
     "`[cold]`": settings.ColdSettings,
     "`[collectors]`": settings.CollectorsSettings,
+    "`[regressions]`": settings.RegressionSettings,
     "`[demo]`": settings.DemoSettings,
     "`[host]`": settings.HostSettings,
     "`[[target]]`": settings.TargetSettings,

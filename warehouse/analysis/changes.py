@@ -21,8 +21,9 @@ class Setting:
     Spikes shorter than half of `spike` points are drawn in to `reach` standard deviations from their
     running median, and where `firm` is given, to so many from the regression. `fewest` values are needed
     at all. `rounds` regressions are made, each on what the last tells of spikes and noise. `vary`: noise
-    differs by the time of day. Steps the same way within `ramp` points are one. `correlated`: neighbours
-    may be alike.
+    differs by the time of day; `least` is what it is at least (standard deviation, logarithmic), where
+    values are counted and a series that stood still says nothing of it. Steps the same way within `ramp`
+    points are one. `correlated`: neighbours may be alike.
     """
 
     rules: Rules
@@ -35,6 +36,7 @@ class Setting:
     vary: bool = False
     ramp: int = 0
     correlated: bool = True
+    least: float = 1e-6
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Change:
     confidence: float
 
 
+def is_large(change: Change, floor: float, smallest_ratio: float) -> bool:
+    """Whether a change counts: by its difference, in the unit of the series, and relatively."""
+    return abs(change.after - change.before) >= floor and abs(change.size) >= smallest_ratio
+
+
 @dataclass(frozen=True)
 class Study:
     """A regression on a series with what it stood on; `places` are the points observed."""
@@ -63,15 +70,19 @@ class Study:
     found: Fit
 
 
-def find_changes(values: Sequence[float | None], setting: Setting) -> list[Change]:
-    """The changes of a series at even steps of time; None where nothing was measured."""
+Points = Sequence[float | None] | Floats
+"""A series at even steps of time; None or NaN where nothing was measured."""
+
+
+def find_changes(values: Points, setting: Setting) -> list[Change]:
+    """The changes of a series."""
     done = study(values, setting)
     return [] if done is None else _changes(done, setting)
 
 
-def study(values: Sequence[float | None], setting: Setting) -> Study | None:
+def study(values: Points, setting: Setting) -> Study | None:
     """The regression itself; None when there are too few values, or all are the same."""
-    array = np.array([math.nan if value is None else value for value in values], dtype=float)
+    array = np.asarray(values, dtype=float)  # None becomes NaN
     places = np.flatnonzero(np.isfinite(array))
     if len(places) < setting.fewest:
         return None
@@ -114,7 +125,7 @@ def _first_noise(cleaned: Floats, setting: Setting) -> Noise:
     lag = lag_correlation(cleaned) if setting.correlated else 0.0
     new = np.diff(cleaned)
     spread = (scatter(new) or float(np.std(new))) / math.sqrt(2 * (1 - lag) / (1 - lag**2))
-    return Noise(lag, np.full(len(cleaned), max(spread, 1e-6)))
+    return Noise(lag, np.full(len(cleaned), max(spread, setting.least)))
 
 
 def _noise(rest: Floats, places: Ints, setting: Setting) -> Noise:
@@ -127,7 +138,7 @@ def _noise(rest: Floats, places: Ints, setting: Setting) -> Noise:
         else 0.0
     )
     new = centred[1:] - lag * centred[:-1]
-    spread = max(float(np.std(new)), 1e-6)
+    spread = max(float(np.std(new)), setting.least)
     scale = np.full(len(rest), spread)
     if setting.vary and setting.season.day:
         scale *= _by_time(np.abs(new), places[1:], places, setting.season.day)

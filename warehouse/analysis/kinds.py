@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from warehouse.analysis.changes import Setting
 from warehouse.analysis.season import Season
@@ -61,7 +62,23 @@ LIVE_LATENCY = Alertness(
     pause=3,
     recent=60,
     apart=12,
+    ahead=6,
 )
+
+COUNTED, BUSY = 0.5, 0.1
+"""Scatter (logarithmic) of points that tell a share of a few dozen attempts, and of a few dozen samples."""
+
+
+def setting_by_clock(day: int, first_weekday: int, noise: float, *, counted: bool) -> Setting:
+    """How a live series is judged of which `day` points make a day and the first lies on a midnight (UTC).
+
+    Where memory holds no two days there is no season to be learned. `noise` is the least scatter of its
+    points; those that are `counted` are alike because most of them are nothing.
+    """
+    known = 2 * day <= LIVE_LATENCY.memory
+    season = replace(LATENCY.season, day=day, first_weekday=first_weekday) if known else Season()
+    return replace(LATENCY, season=season, least=noise, correlated=not counted)
+
 
 LIVE_RUNS = Alertness(
     rules=Rules(gain=32, pair_gain=55, widths=(5, 7, 10, 14, 20), shortest=3, smallest=0.05),

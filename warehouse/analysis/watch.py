@@ -7,13 +7,18 @@ had. A change is told once.
 
 from __future__ import annotations
 
+import math
+from array import array
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from warehouse.analysis.changes import Change, Setting, find_changes, logarithms, study
+from warehouse.analysis.changes import Change, Points, Setting, find_changes, logarithms, study
 from warehouse.analysis.requests import Floats
 from warehouse.analysis.steps import Rules
+
+AROUND = 24
+"""So many points on either side of a change tell its levels."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class Alertness:
     `rules` are stricter than those for a series that is complete, `spike` is its own. `memory` points are
     kept, the model is frozen for `frozen` points (0: every point gets the whole method), `hot` is the gain
     above which it is asked whether something changed, at most every `pause` points. An alarm is about
-    one of the last `recent` points, and `apart` from the last one.
+    one of the last `recent` points, and `apart` from the last one. Its first point is looked for up to
+    `ahead` points before the place that was found.
     """
 
     rules: Rules
@@ -34,23 +40,38 @@ class Alertness:
     pause: int
     recent: int
     apart: int
+    ahead: int = 0
 
 
 class Watch:
-    """One series that grows. Not for more than one thread."""
+    """One series that grows. Not for more than one thread.
 
-    def __init__(self, setting: Setting, alertness: Alertness) -> None:
+    `past` is what it was before, of which nothing is told; `told` the place of the last change that was.
+    """
+
+    def __init__(
+        self, setting: Setting, alertness: Alertness, past: Points = (), told: int | None = None
+    ) -> None:
         self._setting = replace(setting, rules=alertness.rules, spike=alertness.spike)
         self._alertness = alertness
-        self._values: list[float | None] = []
+        self._values = array("d", np.asarray(past, dtype=float))
         self._first = 0
-        self._told = -alertness.apart
+        self._told = -alertness.apart if told is None else told
         self._asked = 0
         self._rest: Floats = np.zeros(0)
 
+    def __len__(self) -> int:
+        """How many points it was given."""
+        return self._first + len(self._values)
+
+    @property
+    def measured(self) -> int:
+        """How many of the points it remembers were measured."""
+        return int(np.isfinite(np.array(self._values)).sum())
+
     def update(self, value: float | None) -> Change | None:
         """Take the next point (None: not measured); the change it proves, if any."""
-        self._values.append(value)
+        self._values.append(math.nan if value is None else value)
         self._forget()
         if value is None or len(self._values) < self._setting.fewest:
             return None
@@ -71,22 +92,22 @@ class Watch:
             self._rest = np.zeros(0)
 
     def _alarm(self, now: int) -> Change | None:
-        for change in reversed(find_changes(self._values, self._setting)):
+        for change in reversed(find_changes(np.array(self._values), self._setting)):
             place = change.place + self._first
             if now - place > self._alertness.recent or place - self._told < self._alertness.apart:
                 return None
             self._told = place
             self._rest = np.zeros(0)
-            return replace(change, place=place)
+            first = first_of(np.array(self._values), change.place, self._alertness.ahead)
+            return replace(change, place=self._first + first)
         return None
 
     def _is_hot(self) -> bool:
         """Whether the points since the model was frozen left it."""
         if len(self._rest) == 0 or len(self._values) - self._frozen_at >= self._alertness.frozen:
             self._freeze()
-        value = self._values[-1]
         at = np.array([len(self._values) - 1])
-        log = float(logarithms(np.array([value], dtype=float))[0])
+        log = float(logarithms(np.array(self._values[-1:]))[0])
         rest = log - self._level - float(self._setting.season.columns(at)[0] @ self._coefficients)
         self._rest = np.append(self._rest, rest)[-self._alertness.recent :]
         new = np.clip((self._rest[1:] - self._lag * self._rest[:-1]) / self._scale, -3.0, 3.0)
@@ -97,7 +118,7 @@ class Watch:
     def _freeze(self) -> None:
         """Make the model from what was before the last points, and what they are from it."""
         self._frozen_at = len(self._values)
-        done = study(self._values, self._setting)
+        done = study(np.array(self._values), self._setting)
         if done is None:
             self._level, self._lag, self._scale = 0.0, 0.0, 1.0
             self._coefficients = np.zeros(len(self._setting.season.penalties()))
@@ -107,3 +128,24 @@ class Watch:
         self._coefficients = done.found.coefficients
         columns = self._setting.season.columns(done.places[-self._alertness.recent :])
         self._rest = done.values[-self._alertness.recent :] - self._level - columns @ self._coefficients
+
+
+def first_of(values: Floats, place: int, ahead: int) -> int:
+    """The first point of a new level that was found at `place`: up to `ahead` points before it.
+
+    Where points are drawn in from spikes, the first ones of a level still look like the one before. They are
+    nearer to the median of what follows than to that of what went before.
+    """
+    logs = logarithms(np.where(np.isfinite(values), values, 0.0))
+    known = np.isfinite(values)
+    earlier, later = slice(max(0, place - AROUND), max(0, place - ahead)), slice(place, place + AROUND)
+    before, after = logs[earlier][known[earlier]], logs[later][known[later]]
+    if not len(before) or not len(after):
+        return place
+    low, high = float(np.median(before)), float(np.median(after))
+    first = place
+    while first > max(0, place - ahead) and known[first - 1]:
+        if abs(logs[first - 1] - high) >= abs(logs[first - 1] - low):
+            break
+        first -= 1
+    return first

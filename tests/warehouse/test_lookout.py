@@ -1,0 +1,168 @@
+"""A change of what is watched is told once, with what moved beside it, and has a life."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.warehouse.watched_worlds import POINT, World, last_point
+from warehouse.lookout import Lookout
+from warehouse.settings import Settings
+from warehouse.store import Store
+from warehouse.writer import Writer
+
+DAYS = 3
+Ask = Callable[..., pa.Table]
+
+
+@pytest.fixture
+def lookout(store: Store, writer: Writer, settings: Settings) -> Iterator[Lookout]:
+    lookout = Lookout(store, writer, settings)
+    yield lookout
+    lookout.stop()
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    """Three days in which nothing changed, up to six hours ago."""
+    end = last_point() - timedelta(hours=6)
+    world = World(store, end - timedelta(days=DAYS))
+    world.go_on(end)
+    return world
+
+
+def found(ask: Ask, **parameters: object) -> list[dict[str, Any]]:
+    end = last_point() + timedelta(hours=1)
+    window = {"start": f"{end - timedelta(days=10)}Z", "end": f"{end}Z"}
+    rows: list[dict[str, Any]] = ask("regressions", **window, **parameters).to_pylist()
+    return rows
+
+
+def series(ask: Ask, regression_id: str) -> set[tuple[str, str, str]]:
+    rows = ask("regression_series", regression_id=regression_id).to_pylist()
+    return {(row["object"], row["metric"], row["role"]) for row in rows}
+
+
+def test_a_slowdown_is_told_once_as_one_with_what_moved(
+    world: World, lookout: Lookout, ask: Ask, store: Store, writer: Writer, settings: Settings
+) -> None:
+    lookout.look()
+    assert found(ask) == []
+    watched = {row["kind"]: row for row in ask("watching").to_pylist()}
+    assert {kind: (row["series"], row["ready"]) for kind, row in watched.items()} == {
+        "probe": (6, 6),
+        "query": (2, 2),
+        "host": (1, 1),
+    }
+    slow_at = world.at
+    world.go_on(slow_at + timedelta(hours=3), cart_ms=70.0, query_ms=35.0)
+    lookout.look()
+    (told,) = found(ask)
+    assert (told["verdict"], told["state"], told["targets"]) == ("regression", "open", "db, shop")
+    assert (told["object"], told["direction"]) == ("GET /cart", "lower")
+    assert abs(told["changed_at"].replace(tzinfo=None) - slow_at) <= 2 * POINT
+    assert told["low_ratio"] <= 0.75 <= told["high_ratio"] * 1.05
+    assert told["before"] == pytest.approx(told["after"] / (1 + told["size_ratio"]), rel=0.1)
+    assert series(ask, told["regression_id"]) == {
+        ("GET /cart", "p50_ms", "found"),
+        ("GET /cart", "p95_ms", "found"),
+        ("shop/a1", "query_mean_ms", "found"),
+    }
+    moved = {
+        (row["kind"], row["metric"]): row
+        for row in ask("moved_with", regression_id=told["regression_id"]).to_pylist()
+    }
+    assert moved["query", "query_mean_ms"]["query"] == "SELECT name FROM supplier WHERE id = ?"
+    assert moved["query", "query_mean_ms"]["share"] == pytest.approx(1.0, abs=0.1)
+    assert moved["phase", "first_byte_ms"]["share"] == pytest.approx(1.0, abs=0.05)
+    assert moved["phase", "first_byte_ms"]["of_ms"] == pytest.approx(30.5, abs=2)
+    assert ("host", "cpu_ratio") not in moved
+
+    lookout.look()
+    again = Lookout(store, writer, settings)
+    again.look()
+    again.look()
+    again.stop()
+    assert len(found(ask)) == 1, "told again after a second look, or after a start"
+
+
+def test_what_is_well_again_resolves_itself_and_what_is_worse_again_opens_it(
+    world: World, lookout: Lookout, ask: Ask
+) -> None:
+    lookout.look()
+    world.go_on(world.at + timedelta(hours=2), cart_ms=80.0)
+    lookout.look()
+    assert [row["state"] for row in found(ask)] == ["open"]
+    world.go_on(world.at + timedelta(hours=2))
+    lookout.look()
+    (told,) = found(ask)
+    assert (told["state"], told["state_by"]) == ("resolved", "by itself")
+    assert ("GET /cart", "p95_ms", "back") in series(ask, told["regression_id"])
+    world.go_on(world.at + timedelta(hours=2) - POINT, cart_ms=80.0)
+    lookout.look()
+    (told,) = found(ask)
+    assert told["state"] == "open"
+    events = ask("regression_events", regression_id=told["regression_id"])["action"].to_pylist()
+    assert (events[0], events[1], events[2]) == ("found", "resolve", "reopen")
+
+
+def test_an_improvement_is_told_as_such(world: World, lookout: Lookout, ask: Ask) -> None:
+    lookout.look()
+    world.go_on(world.at + timedelta(hours=3), root_ms=12.0)
+    lookout.look()
+    (told,) = found(ask)
+    assert (told["verdict"], told["state"], told["object"]) == ("improvement", "told", "GET /")
+    assert told["size_ratio"] == pytest.approx(-0.4, abs=0.05)
+
+
+def test_errors_are_told_as_they_were_counted(world: World, lookout: Lookout, ask: Ask) -> None:
+    lookout.look()
+    world.go_on(world.at + timedelta(hours=3), failing=0.25)
+    lookout.look()
+    (told,) = [row for row in found(ask) if row["metric"] == "error_ratio"]
+    assert (told["before"], told["size_ratio"]) == (0.0, None), "from nothing there is no ratio"
+    assert told["after"] == pytest.approx(0.25, abs=0.04)
+
+
+def test_history_is_looked_back_at_when_the_watch_begins(world: World, lookout: Lookout, ask: Ask) -> None:
+    world.go_on(world.at + timedelta(hours=5), cart_ms=70.0)
+    lookout.look()
+    (told,) = found(ask)
+    assert told["looked_back"]
+    assert told["object"] == "GET /cart"
+
+
+def test_points_wait_until_rows_of_a_later_one_are_stored(world: World, lookout: Lookout, ask: Ask) -> None:
+    lookout.look()
+    until = {row["kind"]: row["until_at"].replace(tzinfo=None) for row in ask("watching").to_pylist()}
+    assert until == dict.fromkeys(("probe", "query", "host"), world.at - POINT)
+
+
+def test_too_small_a_change_is_not_told(world: World, lookout: Lookout, ask: Ask) -> None:
+    lookout.look()
+    world.go_on(world.at + timedelta(hours=5), cart_ms=42.0, cpu=0.25)
+    lookout.look()
+    assert found(ask) == []
+
+
+def test_other_thresholds_are_judged_on_history(world: World, ask: Ask) -> None:
+    slow_at = world.at
+    world.go_on(slow_at + timedelta(hours=3), cart_ms=52.0)
+    asked = {
+        "start": f"{slow_at - timedelta(days=1)}Z",
+        "end": f"{last_point()}Z",
+        "target": "shop",
+        "endpoint": "GET /cart",
+        "metric": "p50_ms",
+    }
+    (told,) = ask("judge_again", **asked).to_pylist()
+    assert told["verdict"] == "regression"
+    assert abs(told["at"].replace(tzinfo=None) - slow_at) <= 2 * POINT
+    assert timedelta() < told["told_at"] - told["at"] <= timedelta(hours=1)
+    assert told["size_ratio"] == pytest.approx(0.3, abs=0.05)
+    assert ask("judge_again", **asked, smallest_ratio=0.5).num_rows == 0
+    assert ask("judge_again", **asked, smallest_ms=20).num_rows == 0
+    assert ask("judge_again", **asked, caution=100).num_rows == 0
+    assert ask("judge_again", **{**asked, "endpoint": "GET /"}).num_rows == 0

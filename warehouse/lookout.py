@@ -1,0 +1,205 @@
+"""Looks out for regressions while the warehouse runs: reads what is new of every series, has it judged.
+
+What was found and up to where it was looked are written together, so that a stop at any point neither
+loses a change nor tells it twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from warehouse import regressions
+from warehouse.coincidence import co_movements
+from warehouse.errors import PerfhouseError
+from warehouse.following import MEMORY, Following, Thresholds
+from warehouse.model import now
+from warehouse.questions.asking import Statement
+from warehouse.questions.judge_again import ERRORS
+from warehouse.questions.percentiles import EndpointSummary, latency_summary
+from warehouse.questions.queries import SlowQueries, slow_queries
+from warehouse.reader import Reader
+from warehouse.regressions import Found, Judged
+from warehouse.watched import MOST_POINTS, PROBE, QUERY, SOURCES, Grid, Source, Watched, window_of
+
+if TYPE_CHECKING:
+    from warehouse.settings import Settings
+    from warehouse.store import Store
+    from warehouse.writer import Writer
+
+log = logging.getLogger(__name__)
+
+DEADLINE_S = 60.0
+MOST_ROWS = 2_000_000
+MOST_QUERIES = 40
+"""So many of each day's query shapes are watched: those that took longest together."""
+
+MOST_SHAPES = 200
+MOST_EXPLAINED = 5
+"""Of so many changes found at once, the largest ones, it is looked what moved with them."""
+
+DAY = timedelta(days=1)
+THOROUGH_EVERY_S = 3600.0
+
+
+class Lookout:
+    """Follows all that is watched. `look` by one thread at a time, `stop` by any."""
+
+    def __init__(self, store: Store, writer: Writer, settings: Settings) -> None:
+        self._writer = writer
+        self._reader = Reader(store, deadline_s=DEADLINE_S, row_cap=MOST_ROWS, slots=1)
+        self._step_s = settings.regressions.point_s
+        self._thresholds = Thresholds(settings.regressions.smallest_ratio, settings.regressions.smallest_ms)
+        self._following: dict[str, Following] = {}
+        self._shapes: dict[str, None] = {}
+        self._chosen_at: datetime | None = None
+        self._ended = threading.Event()
+        self._one = threading.Lock()
+
+    def look(self) -> None:
+        """Judge what was measured since the last time. What fails is looked at again the next time."""
+        with self._one:
+            for source in SOURCES.values():
+                if self._ended.is_set():
+                    return
+                try:
+                    self._look(source)
+                except PerfhouseError as error:
+                    self._following.pop(source.kind, None)
+                    log.warning("looking for regressions of %s waits: %s", source.kind, error)
+
+    def stop(self) -> None:
+        """Begin nothing more, and wait for what runs: the writer must not end before it."""
+        self._ended.set()
+        with self._one:
+            pass
+
+    def _look(self, source: Source) -> None:
+        at = now().replace(tzinfo=None)
+        following = self._following.pop(source.kind, None)  # what fails on the way begins anew
+        is_new = following is None
+        following = following or self._new(source, at)
+        here = following.place(at)
+        start = 0 if is_new else self._start(following, here)
+        grid = self._read(following, start, here)
+        found: list[Found] = []
+        if is_new:
+            found += following.begin(grid, self._judged(source.kind), self._told(source.kind))
+        found += following.take(grid, start, self._ended.is_set)
+        if self._ended.is_set():
+            return
+        self._keep(self._counted(found), following.judged())
+        self._following[source.kind] = following
+
+    def _start(self, following: Following, here: int) -> int:
+        """From where to read on: a day back at most, but once an hour for those silent for longer."""
+        first = min(following.until.values(), default=here)
+        recent = here - MOST_POINTS
+        if first >= recent or time.monotonic() < following.thorough_at:
+            return max(first, recent)
+        following.thorough_at = time.monotonic() + THOROUGH_EVERY_S
+        return first
+
+    def _keep(self, found: Sequence[Found], judged: Sequence[Judged]) -> None:
+        foremost = sorted(found, key=lambda each: (each.series.kind != PROBE.kind, -abs(each.size or 1.0)))
+        moved = {each: co_movements(self._ask, each) for each in foremost[:MOST_EXPLAINED]}
+        self._writer.submit(lambda held: regressions.note(held, found, judged, moved)).result()
+        for each in found:
+            log.info("%s: %s %s %s", each.verdict, each.series.metric, each.series.target, each.series.object)
+
+    def _new(self, source: Source, at: datetime) -> Following:
+        origin = at - timedelta(seconds=MEMORY * self._step_s)
+        origin = origin.replace(hour=0, minute=0, second=0, microsecond=0)
+        return Following(source, origin, self._step_s, self._thresholds)
+
+    def _read(self, following: Following, start: int, end: int) -> Grid:
+        """The points from `start` to `end`, that one included, in as many questions as it takes."""
+        source = following.source
+        shapes = self._watched_shapes(following.at(end)) if source.kind == QUERY.kind else ()
+        parts = []
+        for begin in range(start, end + 1, MOST_POINTS):
+            if self._ended.is_set() or (source.kind == QUERY.kind and not shapes):
+                break
+            points = min(MOST_POINTS, end + 1 - begin)
+            window = (following.at(begin), following.at(begin + points))
+            answer = self._ask(source.question(*window, self._step_s, shapes))
+            parts.append((begin - start, source.grid(answer, window[0], self._step_s, points)))
+        return _joined(parts, end + 1 - start)
+
+    def _watched_shapes(self, at: datetime) -> Sequence[str]:
+        """The shapes watched so far, and once an hour those that took longest in the day before."""
+        if not self._shapes or self._chosen_at is None or at - self._chosen_at >= timedelta(hours=1):
+            start, end = at - timedelta(days=1), at
+            asked = SlowQueries(**window_of(start, end), limit=MOST_QUERIES)
+            self._shapes |= dict.fromkeys(self._ask(slow_queries(asked))["shape"].to_pylist())
+            self._shapes = dict.fromkeys([*self._shapes][-MOST_SHAPES:])
+            self._chosen_at = at
+        return [*self._shapes]
+
+    def _counted(self, found: Sequence[Found]) -> list[Found]:
+        """What was found, shares of errors as they were counted and not as they were watched."""
+        told = []
+        for each in found:
+            if each.metric.name != ERRORS:
+                told.append(each)
+                continue
+            until = each.at + timedelta(seconds=self._step_s * each.points_after)
+            before, after = self._share(each, each.at - DAY, each.at), self._share(each, each.at, until)
+            if abs(after - before) >= each.metric.floor:
+                size = after / before - 1 if before else None
+                told.append(replace(each, before=before, after=after, size=size, low=None, high=None))
+        return told
+
+    def _share(self, found: Found, start: datetime, end: datetime) -> float:
+        """The share of errors of an endpoint's attempts in a window; 0 where there were none."""
+        asked = EndpointSummary(
+            **window_of(start, end), target=(found.series.target,), endpoint=(found.series.object,)
+        )
+        rows = self._ask(latency_summary(asked)).to_pylist()
+        return float(rows[0]["error_ratio"] or 0.0) if rows else 0.0
+
+    def _ask(self, statement: Statement) -> pa.Table:
+        return self._reader.answer(statement)
+
+    def _judged(self, kind: str) -> dict[str, datetime]:
+        rows = self._ask(
+            Statement(
+                "SELECT target, until_ts FROM judged WHERE kind = $kind AND point_s = $step_s",
+                {"kind": kind, "step_s": self._step_s},
+            )
+        ).to_pylist()
+        return {row["target"]: row["until_ts"].replace(tzinfo=None) for row in rows}
+
+    def _told(self, kind: str) -> dict[Watched, datetime]:
+        rows = self._ask(
+            Statement(
+                "SELECT target, object, metric, max(ts) AS told_at FROM change_point WHERE kind = $kind "
+                "GROUP BY ALL",
+                {"kind": kind},
+            )
+        ).to_pylist()
+        return {
+            Watched(kind, row["target"], row["object"], row["metric"]): row["told_at"].replace(tzinfo=None)
+            for row in rows
+        }
+
+
+def _joined(parts: Sequence[tuple[int, Grid]], points: int) -> Grid:
+    """Grids one after the other, each from its place on, as one."""
+    series: dict[Watched, np.ndarray] = {}
+    closed: dict[str, int] = {}
+    for begin, grid in parts:
+        for each, values in grid.series.items():
+            if each not in series:
+                series[each] = np.full(points, np.nan)
+            series[each][begin : begin + len(values)] = values
+        closed |= {target: begin + place for target, place in grid.closed.items()}
+    return Grid(series, closed)
