@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from cli.baseline_commands import app as baseline_app
 from cli.loadtest_commands import app as loadtest_app
 from cli.mark_commands import app as mark_app
 from cli.regression_commands import app as regressions_app
@@ -39,6 +40,7 @@ tokens_app = typer.Typer(help="Tokens for remote collectors and other programs."
 app.add_typer(tokens_app, name="token")
 app.add_typer(loadtest_app, name="loadtest")
 app.add_typer(mark_app, name="mark")
+app.add_typer(baseline_app, name="baseline")
 app.add_typer(regressions_app, name="regressions")
 
 

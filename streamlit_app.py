@@ -29,6 +29,7 @@ PAGES = {
             "What got slower or better, since when, and what moved with it.",
         ),
         ("latency.py", "API latency", ":material/speed:", "Percentiles, errors and phases of each endpoint."),
+        ("baseline.py", "Baseline", ":material/flag:", "How a window compares with a pinned one."),
         (
             "database.py",
             "Database",

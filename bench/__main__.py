@@ -20,6 +20,7 @@ from bench import (
     queries,
     question,
     regression,
+    two_samples,
 )
 from bench.report import Section, save
 
@@ -37,6 +38,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
     "loadruns": loadruns.measure,
     "history": history.measure,
     "regression": regression.measure,
+    "two_samples": two_samples.measure,
 }
 
 

@@ -1,5 +1,5 @@
 """What these pages can do to the warehouse: ask for a load test, stop it, keep it, describe it, delete it;
-acknowledge, resolve and reopen a regression.
+acknowledge, resolve and reopen a regression; pin, activate and remove a baseline.
 
 Each says who asks; the warehouse checks that again and keeps every request, done or refused, in its audit
 log.
@@ -8,6 +8,7 @@ Each raises PerfhouseError where it is refused.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from dashboard import access, data
@@ -60,6 +61,24 @@ def note_run(run_id: str, text: str) -> None:
 def delete_run(run_id: str) -> None:
     """Delete a run with everything measured in it."""
     _client().delete_run(run_id, **_who())
+    data.forget()
+
+
+def pin_baseline(target: str, name: str, start: datetime, end: datetime) -> None:
+    """Pin a period of a target; it is the one compared with from then on."""
+    _client().pin_baseline(target, name, start=start, end=end, **_who())
+    data.forget()
+
+
+def activate_baseline(baseline_id: str) -> None:
+    """Compare with this one of its target's."""
+    _client().activate_baseline(baseline_id, **_who())
+    data.forget()
+
+
+def remove_baseline(baseline_id: str) -> None:
+    """Remove a baseline."""
+    _client().remove_baseline(baseline_id, **_who())
     data.forget()
 
 

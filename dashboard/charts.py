@@ -97,7 +97,7 @@ def latency_by_endpoint(
     """One percentile over time, one line per endpoint, the maximum of all beside them."""
     drawn = figure(stage)
     several = rows["target"].n_unique() > 1
-    for position, ((target, endpoint), own) in enumerate(_by_endpoint(rows)):
+    for position, ((target, endpoint), own) in enumerate(by_endpoint(rows)):
         name = fmt.chart_text(f"{target} {endpoint}" if several else endpoint)
         texts = percentile_texts(own, percentile)
         colour = stage.palette.of(position)
@@ -108,7 +108,7 @@ def latency_by_endpoint(
     return _in_ms(drawn)
 
 
-def _by_endpoint(rows: pl.DataFrame) -> Sequence[tuple[tuple[str, str], pl.DataFrame]]:
+def by_endpoint(rows: pl.DataFrame) -> Sequence[tuple[tuple[str, str], pl.DataFrame]]:
     """The rows of the endpoints with most attempts, in the order of their names."""
     busiest = rows.group_by("target", "endpoint").agg(pl.col("n").sum()).top_k(MOST_LINES, by="n")
     chosen = rows.join(busiest.select("target", "endpoint"), on=["target", "endpoint"], how="semi")

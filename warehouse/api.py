@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from warehouse import VERSION, checks, wire
 from warehouse.api_agents import agent_routes
 from warehouse.api_backup import backup_routes
+from warehouse.api_baselines import baseline_routes
 from warehouse.api_compact import compact_routes
 from warehouse.api_exports import export_routes
 from warehouse.api_marks import mark_routes
@@ -71,6 +72,7 @@ def create_app(warehouse: Warehouse) -> FastAPI:
     may_launch, may_load = _may(warehouse, Scope.ACT, Scope.LOAD), _may(warehouse, Scope.LOAD)
     app.include_router(run_routes(warehouse, may_launch, may_act), prefix="/api/v1")
     app.include_router(mark_routes(warehouse, may_act), prefix="/api/v1")
+    app.include_router(baseline_routes(warehouse, may_act), prefix="/api/v1")
     app.include_router(regression_routes(warehouse, may_act), prefix="/api/v1")
     app.include_router(agent_routes(warehouse, may_load), prefix="/api/v1")
     return app

@@ -17,6 +17,7 @@ import httpx
 import polars as pl
 
 from warehouse import errors
+from warehouse.baseline_calls import BaselineCalls
 from warehouse.mark_calls import MarkCalls
 from warehouse.model import Receipt
 from warehouse.regression_calls import RegressionCalls
@@ -43,7 +44,7 @@ class ExportState:
     total_rows: int | None
 
 
-class Client(RunCalls, MarkCalls, RegressionCalls):
+class Client(RunCalls, MarkCalls, RegressionCalls, BaselineCalls):
     """Talks to one warehouse with one token. Safe to share between threads."""
 
     def __init__(

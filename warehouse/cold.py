@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 
-from warehouse import store, tiers
+from warehouse import baseline_rows, store, tiers
 from warehouse.backup import tables_of
 from warehouse.cells import DAY
 from warehouse.errors import StorageError
@@ -139,6 +139,7 @@ def settle(connection: DuckDBPyConnection, cold: ColdDay, at: datetime) -> bool:
         ((rows,),) = connection.execute(f"SELECT count(*) FROM attempt WHERE {OF_DAY}", values).fetchall()
         if rows != cold.rows or not _is_closed(connection, cold.day):
             return False
+        baseline_rows.keep(connection, OF_DAY, values)
         connection.execute(f"DELETE FROM attempt WHERE {OF_DAY}", values)
         connection.execute(
             "INSERT INTO cold_day VALUES (?, ?, ?, ?, ?, ?)",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 GROWING = (
-    *("attempt", "attempt_late", "sample", "gap", "event"),
+    *("attempt", "attempt_late", "baseline_attempt", "sample", "gap", "event"),
     *("query_stat", "query_latency", "lock_wait", "database_state"),
     *("load_request", "load_beat", "load_error", "batch", "audit"),
     *("attempt_cell_5m", "attempt_cell_1h", "attempt_cell_1d", "attempt_cell_outcome"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from warehouse import tiers
+from warehouse import baseline_rows, tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span, attempt_cells, combined, day_cells
 from warehouse.objectives import ABOVE
 from warehouse.tiers import ATTEMPT, floor, following, of_unix
@@ -52,6 +52,7 @@ def fold(connection: DuckDBPyConnection, day: int) -> int:
             "AND ts::DATE IN (SELECT day FROM cold_day)",
             [span.start, span.end],
         )
+        baseline_rows.keep(connection, folded, [span.start, span.end])
         connection.execute(f"DELETE FROM attempt WHERE {folded}", [span.start, span.end])
         tiers.forget(connection, ATTEMPT, found, wanted)
     return int(wanted.num_rows)

@@ -6,7 +6,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from warehouse import run_tiers, tiers
+from warehouse import baseline_rows, run_tiers, tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES
 from warehouse.objectives import ABOVE
 from warehouse.placing import OUTCOMES
@@ -57,8 +57,8 @@ def expire(
     days of queries, after `cell_days`, those of 5 minutes after `fine_cell_days`, others of days never. The
     newest event of each job and state of each database stay: they are the present state. A query's shape goes
     with the last of its cells. Of load tests only the single requests go, and only where cells hold them;
-    those of baselines stay. Each day of each table, and each run, is a transaction of its own, so that
-    batches wait for none of them long.
+    those of baselines stay, as do the attempts of baselines' periods, in a table of their own. Each day of
+    each table, and each run, is a transaction of its own, so that batches wait for none of them long.
     """
     limit = at - timedelta(days=raw_days)
     deleted = {
@@ -86,6 +86,8 @@ def _expire_celled(connection: DuckDBPyConnection, table: str, until: datetime |
     while until is not None and oldest is not None and oldest < until:
         oldest = min(floor(oldest, HOUR) + timedelta(days=1), until)
         with transaction(connection):
+            if table == ATTEMPT:
+                baseline_rows.keep(connection, "ts < ?", [oldest])
             rows = connection.execute(f"DELETE FROM {table} WHERE ts < ?", [oldest]).fetchall()
             tiers.move(connection, table, raw_from=oldest)
         count += int(rows[0][0])

@@ -108,8 +108,10 @@ def cancel(connection: DuckDBPyConnection, run_id: str, who: str) -> RunAnswer:
 
 
 def pin(connection: DuckDBPyConnection, run_id: str, *, pinned: bool) -> RunAnswer:
-    """Make a run a baseline, or one no more."""
+    """Make a run a baseline, or one no more. Raises RefusedError while a pinned baseline is made of it."""
     run = find(connection, run_id, "state, verdict")
+    if not pinned:
+        _refuse_held(connection, run_id)
     change(connection, run_id, {"is_baseline": pinned})
     return RunAnswer(run_id=run_id, **run)
 
@@ -148,6 +150,17 @@ def change(connection: DuckDBPyConnection, run_id: str, columns: dict[str, Any])
     """Change some columns of a run."""
     sets = ", ".join(f"{name} = ?" for name in columns)
     connection.execute(f"UPDATE run SET {sets} WHERE run_id = ?", [*columns.values(), run_id])  # noqa: S608 - our names
+
+
+def _refuse_held(connection: DuckDBPyConnection, run_id: str) -> None:
+    """Raises RefusedError where a run belongs to a baseline, and so cannot become an ordinary one."""
+    held = connection.execute(
+        "SELECT name FROM baseline JOIN baseline_run USING (baseline_id) WHERE run_id = ?", [run_id]
+    ).fetchall()
+    if held:
+        raise RefusedError(
+            f"run {run_id} belongs to the baseline {held[0][0]}", "Remove that first.", status=409
+        )
 
 
 def _stored(instant: datetime) -> datetime:

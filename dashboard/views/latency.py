@@ -7,9 +7,19 @@ from collections.abc import Mapping
 import polars as pl
 import streamlit as st
 
-from dashboard import charts, choices, controls, data, latency_parts, meanwhile, page, panels
+from dashboard import (
+    baseline_bands,
+    charts,
+    choices,
+    controls,
+    data,
+    latency_over_time,
+    latency_parts,
+    meanwhile,
+    page,
+    panels,
+)
 from dashboard import format as fmt
-from dashboard.axes import gaps_of
 from dashboard.controls import Scene
 from dashboard.data import question
 
@@ -32,6 +42,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         "heatmap": question("latency_heatmap", window, buckets=bars, **chosen),
         "gaps": question("gaps", window),
         **meanwhile.asked(scene, chosen["target"]),
+        **baseline_bands.asked(chosen["target"]),
     }
     if before is not None:
         asked["pooled_before"] = question("latency_summary", before, merged=True, **chosen)
@@ -58,7 +69,7 @@ def body(scene: Scene, answers: page.Answers) -> None:
     if current is not None and merged is not None:
         before = latency_parts.first(answers.get("pooled_before"))
         panels.cards(latency_parts.cards(current, before, merged, compare=scene.previous is not None))
-        over_time(scene, answers, merged, percentile)
+        latency_over_time.show(scene, answers, merged, percentile)
         meanwhile.listed(scene, answers)
     if current is not None:
         left, right = st.columns(2)
@@ -70,35 +81,6 @@ def body(scene: Scene, answers: page.Answers) -> None:
             heatmap(scene, answers["heatmap"])
         with st.container(border=True):
             slowest(answers)
-
-
-def over_time(scene: Scene, answers: page.Answers, merged: pl.DataFrame, percentile: int) -> None:
-    """One percentile per endpoint, and all percentiles of the pooled attempts."""
-    trends, known = panels.rows(answers["trends"], "Endpoints over time"), page.frame(answers["endpoints"])
-    gaps = gaps_of(page.frame(answers["gaps"]), [] if known is None else choices.probes(known))
-    if trends is not None:
-        with st.container(border=True):
-            st.header(f"Probes p{percentile} per endpoint", anchor=False)
-            drawn = charts.latency_by_endpoint(scene.stage, trends, percentile, gaps)
-            meanwhile.shown(scene, drawn, answers, labelled=True)
-            controls.chart(
-                scene, drawn, f"by_endpoint_p{percentile}", f"p{percentile} of each chosen endpoint over time"
-            )
-            amount = trends.select("target", "endpoint").n_unique()
-            hidden = (
-                f" The {charts.MOST_LINES} with most attempts of {amount} are drawn."
-                if amount > charts.MOST_LINES
-                else ""
-            )
-            few = charts.few(trends, [percentile])
-            panels.note(f"Drag to zoom; Back undoes. Grey: due and not measured.{hidden} {few}")
-    with st.container(border=True):
-        st.header("Probes of the chosen endpoints, pooled", anchor=False)
-        before = page.frame(answers.get("merged_before"))
-        drawn = charts.latency(scene.stage, merged, before, gaps)
-        meanwhile.shown(scene, drawn, answers, labelled=True)
-        controls.chart(scene, drawn, "pooled", "p50, p95, p99 and maximum of the pooled probes over time")
-        panels.note(f"Percentiles of all attempts together, never means of percentiles. {charts.few(merged)}")
 
 
 def errors(scene: Scene, answers: page.Answers) -> None:

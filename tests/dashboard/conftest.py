@@ -18,8 +18,12 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "streamlit_app.py"
 CONFIG = f'[host]\nname = "{worlds.HOST}"\nprocesses = ["postgres", "nginx"]\n' + database_worlds.CONFIG
 NAMES = ("overview", "regressions", "latency", "database", "hosts", "collectors", "data")
+MORE_NAMES = ("baseline",)
 LOAD_NAMES = ("loadtests", "run", "compare")
 PAGES = {name: f"dashboard/views/{name}.py" for name in NAMES}
+MORE_PAGES = {name: f"dashboard/views/{name}.py" for name in MORE_NAMES}
+"""Those without a chart."""
+
 LOAD_PAGES = {name: f"dashboard/views/{name}.py" for name in LOAD_NAMES}
 """Those that show no window of time."""
 
@@ -89,7 +93,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
         app.context = {"timezone": "Europe/Berlin", "theme": "light"}
         app.run()
         if page != "overview" or address:
-            app.switch_page({**PAGES, **LOAD_PAGES}[page])
+            app.switch_page({**PAGES, **MORE_PAGES, **LOAD_PAGES}[page])
             for name, value in address.items():
                 app.query_params[name] = value
             app.run()

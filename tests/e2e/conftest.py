@@ -25,6 +25,7 @@ PAGES = {
     "": "Overview",
     "regressions": "Regressions",
     "latency": "API latency",
+    "baseline": "Baseline",
     "database": "Database",
     "hosts": "Hosts",
     "loadtests": "Load tests",

@@ -63,3 +63,27 @@ def _first(plateaus: Sequence[Plateau], length_s: float) -> tuple[Span, ...]:
             spans.append((each.from_s, each.from_s + taken_s))
         left_s -= taken_s
     return tuple(spans)
+
+
+def shared_levels(runs: Sequence[Sequence[Plateau]]) -> list[list[tuple[Span, ...]]]:
+    """Of each of several runs the spans of each level that all of them held, fewest users first.
+
+    Of a level the same number of seconds is taken from each, the least that one of them held; shorter ones
+    than SHORTEST_S are left out.
+    """
+    held = [_by_users(plateaus) for plateaus in runs]
+    users = sorted(set.intersection(*(set(each) for each in held))) if held else []
+    lengths = {each: min(_length_s(own[each]) for own in held) for each in users}
+    kept = [each for each in users if lengths[each] >= SHORTEST_S]
+    return [[_first(own[each], lengths[each]) for each in kept] for own in held]
+
+
+def _by_users(plateaus: Sequence[Plateau]) -> dict[int, list[Plateau]]:
+    held: dict[int, list[Plateau]] = {}
+    for each in plateaus:
+        held.setdefault(each.users, []).append(each)
+    return held
+
+
+def _length_s(plateaus: Sequence[Plateau]) -> float:
+    return sum(each.to_s - each.from_s for each in plateaus)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from warehouse.questions import (
+    baseline_compare,
+    baselines,
     collectors,
     databases,
     distribution,
@@ -77,6 +79,9 @@ QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
         runs.load_agents,
         runs.audit_log,
         marks.marks,
+        baselines.baselines,
+        baselines.baseline_levels,
+        baseline_compare.baseline_compare,
         regressions.regressions,
         regressions.regression,
         regressions.change_points,

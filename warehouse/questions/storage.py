@@ -119,6 +119,14 @@ def storage(_: Nothing) -> Statement:
             UNION ALL
             SELECT 'mark', count(*), min(ts), max(ts) FROM mark
             UNION ALL
+            SELECT 'baseline', count(*), min(pinned_at), max(pinned_at) FROM baseline
+            UNION ALL
+            SELECT 'baseline_run', count(*), NULL, NULL FROM baseline_run
+            UNION ALL
+            SELECT 'baseline_level', count(*), NULL, NULL FROM baseline_level
+            UNION ALL
+            SELECT 'baseline_attempt', count(*), min(ts), max(ts) FROM baseline_attempt
+            UNION ALL
             SELECT 'audit', count(*), min(ts), max(ts) FROM audit
             UNION ALL
             SELECT 'attempt_cell_5m', count(*), min(ts), max(ts) FROM attempt_cell_5m
