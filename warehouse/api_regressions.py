@@ -5,13 +5,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
-from warehouse import regressions
+from warehouse import regression_life
 from warehouse.access import Asker
 from warehouse.acting import audited
 from warehouse.api_askers import asking
 from warehouse.audited import audited_route
 from warehouse.declared import refusals
-from warehouse.regressions import Life, LifeAnswer
+from warehouse.regression_life import Life, LifeAnswer
 from warehouse.service import Warehouse
 from warehouse.tokens import Token
 
@@ -35,7 +35,7 @@ def regression_routes(warehouse: Warehouse, may_act: Callable[..., Token]) -> AP
             asks,
             asked.action,
             regression_id,
-            lambda held: regressions.live(held, regression_id, asked, asks.name),
+            lambda held: regression_life.live(held, regression_id, asked, asks.name),
         )
 
     return router

@@ -11,15 +11,15 @@ import pyarrow as pa
 
 from warehouse.analysis.requests import Floats
 from warehouse.analysis.together import Move, move
+from warehouse.change_points import CoMovement, Found
 from warehouse.questions.asking import Statement
 from warehouse.questions.distribution import phase_breakdown
 from warehouse.questions.queries import SlowQueries, slow_queries
 from warehouse.questions.stages import EndpointTrend
-from warehouse.regressions import CoMovement, Found
 from warehouse.watched import PROBE, QUERY, SOURCES, Watched, trend_of, window_of
 
-POINTS_BEFORE = 24
-"""Points before the change that are looked at; as many after it at most."""
+POINTS_AROUND = 24
+"""Points before the change that are looked at, and at most after it."""
 
 PHASES = ("dns", "connect", "tls", "first_byte", "download")
 MOST_QUERIES = 40
@@ -43,9 +43,9 @@ class Around:
     def of(cls, found: Found, step_s: int) -> Around:
         """The points that there are around what was found."""
         step = timedelta(seconds=step_s)
-        after = min(max(found.points_after, 1), POINTS_BEFORE)
-        start = found.at - POINTS_BEFORE * step
-        return cls(start, found.at + after * step, step_s, POINTS_BEFORE)
+        after = min(max(found.points_after, 1), POINTS_AROUND)
+        start = found.at - POINTS_AROUND * step
+        return cls(start, found.at + after * step, step_s, POINTS_AROUND)
 
     @property
     def points(self) -> int:

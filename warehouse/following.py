@@ -12,7 +12,7 @@ from warehouse.analysis.changes import Change, Setting, find_changes, is_large
 from warehouse.analysis.kinds import LATENCY, LIVE_LATENCY, setting_by_clock
 from warehouse.analysis.requests import Floats
 from warehouse.analysis.watch import Watch
-from warehouse.regressions import Found, Judged
+from warehouse.change_points import Found, Judged
 from warehouse.watched import Grid, Metric, Source, Watched
 
 MEMORY = LIVE_LATENCY.memory

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from warehouse import regressions, run_lookout
-from warehouse.coincidence import co_movements
+from warehouse.change_points import Found, Judged
+from warehouse.coincidence import POINTS_AROUND, co_movements
 from warehouse.errors import PerfhouseError
 from warehouse.following import MEMORY, Following, Thresholds
 from warehouse.model import now
@@ -27,7 +28,6 @@ from warehouse.questions.judge_again import ERRORS
 from warehouse.questions.percentiles import EndpointSummary, latency_summary
 from warehouse.questions.queries import SlowQueries, slow_queries
 from warehouse.reader import Reader
-from warehouse.regressions import Found, Judged
 from warehouse.run_lookout import KIND as LOADTEST
 from warehouse.watched import MOST_POINTS, PROBE, QUERY, SOURCES, Grid, Source, Watched, window_of
 
@@ -61,6 +61,7 @@ class Lookout:
         self._thresholds = Thresholds(settings.regressions.smallest_ratio, settings.regressions.smallest_ms)
         self._following: dict[str, Following] = {}
         self._shapes: dict[str, None] = {}
+        self._young: dict[str, Found] = {}
         self._chosen_at: datetime | None = None
         self._ended = threading.Event()
         self._one = threading.Lock()
@@ -68,13 +69,18 @@ class Lookout:
     def look(self) -> None:
         """Judge what was measured since the last time. What fails is looked at again the next time."""
         with self._one:
-            for kind, look in (*((kind, self._at(kind)) for kind in SOURCES), (LOADTEST, self._look_at_runs)):
+            looks = [
+                *((kind, self._at(kind)) for kind in SOURCES),
+                (LOADTEST, self._look_at_runs),
+                ("what moved", self._explain_again),
+            ]
+            for kind, look in looks:
                 if self._ended.is_set():
                     return
                 try:
                     look()
                 except PerfhouseError as error:
-                    log.warning("looking for regressions of %ss waits: %s", kind, error)
+                    log.warning("looking for regressions waits (%s): %s", kind, error)
 
     def stop(self) -> None:
         """Begin nothing more, and wait for what runs: the writer must not end before it."""
@@ -125,9 +131,25 @@ class Lookout:
     def _keep(self, found: Sequence[Found], judged: Sequence[Judged]) -> None:
         foremost = sorted(found, key=lambda each: (each.series.kind != PROBE.kind, -abs(each.size or 1.0)))
         moved = {each: co_movements(self._ask, each) for each in foremost[:MOST_EXPLAINED]}
-        self._writer.quietly(lambda held: regressions.note(held, found, judged, moved)).result()
+        self._young |= self._writer.quietly(
+            lambda held: regressions.note(held, found, judged, moved)
+        ).result()
         for each in found:
             log.info("%s: %s %s %s", each.verdict, each.series.metric, each.series.target, each.series.object)
+
+    def _explain_again(self) -> None:
+        """Look again what moved with young regressions: when they were found, few points were after them."""
+        at = now().replace(tzinfo=None)
+        moved = {}
+        for regression_id, found in list(self._young.items()):
+            points = (at - found.at) // timedelta(seconds=found.point_s or self._step_s)
+            if points > found.points_after:
+                self._young[regression_id] = later = replace(found, points_after=points)
+                moved[regression_id] = co_movements(self._ask, later)
+            if points > POINTS_AROUND:
+                del self._young[regression_id]
+        if moved:
+            self._writer.quietly(lambda held: regressions.renew_moves(held, moved)).result()
 
     def _new(self, source: Source, at: datetime) -> Following:
         origin = at - timedelta(seconds=MEMORY * self._step_s)

@@ -1,4 +1,4 @@
-"""Regressions as they are kept: found, joined to what moved with them, acknowledged, resolved, reopened.
+"""Regressions as they are found: change points joined to what moved with them, ended, or begun again.
 
 On the writer's thread. A regression is one or more change points that came within `NEAR_POINTS` points of
 one another. An improvement that undoes one resolves it; the same series getting worse again within a
@@ -9,49 +9,23 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
-from warehouse.analysis.together import Move
-from warehouse.errors import RefusedError
-from warehouse.model import Instant, now
-from warehouse.run_model import Prose, Said
+from warehouse.change_points import CoMovement, Found, Judged, Verdict
+from warehouse.model import now
+from warehouse.regression_life import ITSELF, State, change, tell
 from warehouse.transaction import transaction
-from warehouse.watched import Metric, Watched
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-NEAR_POINTS = 6
-"""Change points so few points apart are one regression."""
 
 BACK = 0.5
 """A series is back when at most this share of what it changed by is left."""
 
 AGAIN = timedelta(days=1)
 """How long after a regression resolved by itself the same one opens it again."""
-
-ITSELF = "by itself"
-
-
-class Verdict(StrEnum):
-    """Which way a change went."""
-
-    REGRESSION = "regression"
-    IMPROVEMENT = "improvement"
-
-
-class State(StrEnum):
-    """Where a regression is in its life. Improvements are told, and nothing else is asked of anybody."""
-
-    OPEN = "open"
-    ACKNOWLEDGED = "acknowledged"
-    RESOLVED = "resolved"
-    TOLD = "told"
 
 
 class Role(StrEnum):
@@ -62,110 +36,23 @@ class Role(StrEnum):
     AGAIN = "again"
 
 
-class LifeAction(StrEnum):
-    """What people do to regressions."""
-
-    ACKNOWLEDGE = "acknowledge"
-    RESOLVE = "resolve"
-    REOPEN = "reopen"
-
-
-class Life(Said):
-    """What somebody makes of a regression; `text` says why."""
-
-    action: LifeAction
-    text: Prose = ""
-
-
-LEADS = {
-    LifeAction.ACKNOWLEDGE: (State.ACKNOWLEDGED, (State.OPEN,)),
-    LifeAction.RESOLVE: (State.RESOLVED, (State.OPEN, State.ACKNOWLEDGED)),
-    LifeAction.REOPEN: (State.OPEN, (State.ACKNOWLEDGED, State.RESOLVED)),
-}
-"""Which state each action leads to, and from which."""
-
-
-class LifeAnswer(BaseModel):
-    """A regression's state after an action."""
-
-    regression_id: str
-    state: str
-    at: Instant
-
-
-@dataclass(frozen=True)
-class Found:
-    """A change point of a series: when (UTC, naive), from what to what, how sure, after how many points.
-
-    Ratios are relative sizes; None where it was nothing before. `looked_back`: found in what was
-    measured before the series was watched.
-    """
-
-    series: Watched
-    metric: Metric
-    at: datetime
-    before: float
-    after: float
-    size: float | None
-    low: float | None
-    high: float | None
-    confidence: float
-    point_s: int | None
-    points_after: int
-    looked_back: bool = False
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether it got worse or better."""
-        worse = self.metric.regressed(self.before, self.after)
-        return Verdict.REGRESSION if worse else Verdict.IMPROVEMENT
-
-    @property
-    def near(self) -> timedelta:
-        """How far from it other change points may lie that moved with it."""
-        return timedelta(seconds=NEAR_POINTS * (self.point_s or 0))
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Up to which instant a target's series were judged; how many there are, how many of them have the
-    points that are wanted, and how many the longest has.
-    """
-
-    kind: str
-    target: str
-    until: datetime
-    series: int
-    ready: int
-    points: int
-    wanted: int
-    point_s: int | None
-
-
-@dataclass(frozen=True)
-class CoMovement:
-    """A series that moved when one was found to; `share` of the difference `of_ms` that it may explain."""
-
-    series: Watched
-    unit: str
-    move: Move
-    share: float | None
-    of_ms: float | None
-
-
 def note(
     connection: DuckDBPyConnection,
     found: Sequence[Found],
     judged: Sequence[Judged],
     moved: Mapping[Found, Sequence[CoMovement]],
-) -> None:
-    """Keep what was found with what `moved` beside it, and up to where it was looked; all or nothing."""
+) -> dict[str, Found]:
+    """Keep what was found with what `moved` beside it, and up to where it was looked; all or nothing.
+
+    Returns the regressions that what moved was kept of.
+    """
     at = now().replace(tzinfo=None)
+    explained: dict[str, Found] = {}
     with transaction(connection):
         for each in sorted(found, key=lambda change: (change.at, change.series)):
             regression_id = _place(connection, each, at)
-            if each in moved:
-                _keep_moves(connection, regression_id, moved[each])
+            if each in moved and _keep_moves(connection, regression_id, moved[each]):
+                explained[regression_id] = each
         for told in judged:
             connection.execute("DELETE FROM judged WHERE kind = ? AND target = ?", [told.kind, told.target])
             connection.execute(
@@ -175,6 +62,7 @@ def note(
                     *(told.wanted, told.point_s),
                 ],
             )
+    return explained
 
 
 def _place(connection: DuckDBPyConnection, found: Found, at: datetime) -> str:
@@ -184,7 +72,7 @@ def _place(connection: DuckDBPyConnection, found: Found, at: datetime) -> str:
         if undone is not None:
             _keep(connection, undone, Role.BACK, found, at)
             if not _still_worse(connection, undone):
-                _change(connection, undone, State.RESOLVED, "resolve", ITSELF, "all series are back", at)
+                change(connection, undone, State.RESOLVED, "resolve", ITSELF, "all series are back", at)
             return undone
     else:
         repeated = _repeated(connection, found)
@@ -192,19 +80,33 @@ def _place(connection: DuckDBPyConnection, found: Found, at: datetime) -> str:
             regression_id, state = repeated
             _keep(connection, regression_id, Role.AGAIN, found, at)
             if state == State.RESOLVED:
-                _change(connection, regression_id, State.OPEN, "reopen", ITSELF, f"{_named(found)} again", at)
+                change(connection, regression_id, State.OPEN, "reopen", ITSELF, f"{_named(found)} again", at)
             return regression_id
     regression_id = _near(connection, found) or _begin(connection, found, at)
     _keep(connection, regression_id, Role.FOUND, found, at)
     return regression_id
 
 
-def _keep_moves(connection: DuckDBPyConnection, regression_id: str, moved: Sequence[CoMovement]) -> None:
-    """Keep what moved with the first change of a regression of which that is known."""
+def _keep_moves(connection: DuckDBPyConnection, regression_id: str, moved: Sequence[CoMovement]) -> bool:
+    """Keep what moved with a regression unless that is known already; whether it was not."""
     known = connection.execute(
         "SELECT 1 FROM co_movement WHERE regression_id = ? LIMIT 1", [regression_id]
     ).fetchall()
-    for each in () if known else moved:
+    if not known:
+        _insert_moves(connection, regression_id, moved)
+    return not known
+
+
+def renew_moves(connection: DuckDBPyConnection, moved: Mapping[str, Sequence[CoMovement]]) -> None:
+    """Keep what is known now of what moved with regressions, in place of what was."""
+    with transaction(connection):
+        for regression_id, rows in moved.items():
+            connection.execute("DELETE FROM co_movement WHERE regression_id = ?", [regression_id])
+            _insert_moves(connection, regression_id, rows)
+
+
+def _insert_moves(connection: DuckDBPyConnection, regression_id: str, moved: Sequence[CoMovement]) -> None:
+    for each in moved:
         series, move = each.series, each.move
         connection.execute(
             "INSERT INTO co_movement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -294,7 +196,7 @@ def _begin(connection: DuckDBPyConnection, found: Found, at: datetime) -> str:
         "INSERT INTO regression VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [regression_id, found.verdict, state, found.at, at, at, ITSELF, ""],
     )
-    _tell(connection, regression_id, "found", ITSELF, _named(found), at)
+    tell(connection, regression_id, "found", ITSELF, _named(found), at)
     return regression_id
 
 
@@ -311,55 +213,3 @@ def _keep(connection: DuckDBPyConnection, regression_id: str, role: Role, found:
 
 def _named(found: Found) -> str:
     return " ".join(filter(None, (found.series.metric, "of", found.series.target, found.series.object)))
-
-
-def live(connection: DuckDBPyConnection, regression_id: str, asked: Life, who: str) -> LifeAnswer:
-    """Acknowledge, resolve or reopen a regression.
-
-    Raises RefusedError: 404 where there is none, 409 where its state does not allow it.
-    """
-    rows = connection.execute(
-        "SELECT state FROM regression WHERE regression_id = ?", [regression_id]
-    ).fetchall()
-    if not rows:
-        raise RefusedError(
-            f"there is no regression {regression_id}",
-            "`perfhouse regressions list` tells them.",
-            status=404,
-            field="regression_id",
-        )
-    leads_to, comes_from = LEADS[asked.action]
-    if rows[0][0] not in comes_from:
-        raise RefusedError(
-            f"{regression_id} is {rows[0][0]}",
-            f"To {asked.action} it must be {' or '.join(comes_from)}.",
-            status=409,
-            field="action",
-        )
-    at = now().replace(tzinfo=None)
-    _change(connection, regression_id, leads_to, asked.action, who, asked.text, at)
-    return LifeAnswer(regression_id=regression_id, state=leads_to, at=at.replace(tzinfo=UTC))
-
-
-def _change(
-    connection: DuckDBPyConnection,
-    regression_id: str,
-    state: State,
-    action: str,
-    who: str,
-    text: str,
-    at: datetime,
-) -> None:
-    connection.execute(
-        "UPDATE regression SET state = ?, state_at = ?, state_by = ?, note = ? WHERE regression_id = ?",
-        [state, at, who, text, regression_id],
-    )
-    _tell(connection, regression_id, action, who, text, at)
-
-
-def _tell(
-    connection: DuckDBPyConnection, regression_id: str, action: str, who: str, text: str, at: datetime
-) -> None:
-    connection.execute(
-        "INSERT INTO regression_event VALUES (?, ?, ?, ?, ?)", [regression_id, at, action, who, text]
-    )

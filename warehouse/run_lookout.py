@@ -13,10 +13,10 @@ import pyarrow as pa
 from warehouse.analysis.changes import Change, find_changes
 from warehouse.analysis.kinds import LIVE_RUNS, LOAD_RUN
 from warehouse.analysis.watch import Watch
+from warehouse.change_points import Found, Judged
 from warehouse.following import Thresholds
 from warehouse.questions.asking import Statement
 from warehouse.questions.runs import Runs, runs
-from warehouse.regressions import Found, Judged
 from warehouse.watched import Metric, Watched
 
 KIND = "loadtest"

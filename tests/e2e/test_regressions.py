@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,11 @@ def until(what: Callable[[], Any], limit_s: float, told: Callable[[], object]) -
     raise AssertionError(f"not within {limit_s:g} s: {told()}")
 
 
+def window() -> dict[str, datetime]:
+    """An hour up to now, as a question is asked for it."""
+    return {"start": now() - timedelta(hours=1), "end": now() + timedelta(minutes=1)}
+
+
 @pytest.mark.timeout(600)
 def test_a_slowdown_of_the_demo_is_found_named_and_shown(tmp_path: Path, open_tab: Tab) -> None:
     port = free_port()
@@ -74,8 +79,7 @@ def test_a_slowdown_of_the_demo_is_found_named_and_shown(tmp_path: Path, open_ta
                 return [row for row in rows if row["kind"] == "probe" and row["ready"] >= 2]
 
             def regressions() -> list[dict[str, Any]]:
-                window = {"start": now() - timedelta(hours=1), "end": now() + timedelta(minutes=1)}
-                rows: list[dict[str, Any]] = client.ask("regressions", **window).to_dicts()
+                rows: list[dict[str, Any]] = client.ask("regressions", **window()).to_dicts()
                 return rows
 
             def found() -> list[dict[str, Any]]:
@@ -96,9 +100,13 @@ def test_a_slowdown_of_the_demo_is_found_named_and_shown(tmp_path: Path, open_ta
             (row, *_) = until(found, FOUND_S, regressions)
             assert row["after"] - row["before"] > 0.8 * SLOW_MS
             assert abs(row["changed_at"] - slow_at) < timedelta(seconds=15)
-            moved = client.ask("moved_with", regression_id=row["regression_id"]).to_dicts()
-            queries = [each for each in moved if each["kind"] == "query" and each["share"]]
-            assert any("invoice" in each["query"] for each in queries), moved
+
+            def moved() -> list[dict[str, Any]]:
+                rows = client.ask("moved_with", regression_id=row["regression_id"]).to_dicts()
+                return [each for each in rows if each["kind"] == "query" and each["share"]]
+
+            queries = until(moved, 30, lambda: client.ask("change_points", **window()).to_dicts())
+            assert any("invoice" in each["query"] for each in queries), queries
             assert 0.3 < max(each["share"] for each in queries) <= 1.25
         dashboard = f"http://127.0.0.1:{up.settings.dashboard.port}"
         page = open_tab(f"{dashboard}/regressions?regression={row['regression_id']}")

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from tests.warehouse.watched_worlds import POINT, World, last_point
+from warehouse.change_points import Found
 from warehouse.lookout import Lookout
-from warehouse.regressions import Found
 from warehouse.settings import Settings
 from warehouse.store import Store
 from warehouse.watched import Metric, Watched

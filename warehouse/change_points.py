@@ -1,0 +1,80 @@
+"""Change points as they are found and told: of which series, when, from what to what, how surely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from warehouse.analysis.together import Move
+from warehouse.watched import Metric, Watched
+
+NEAR_POINTS = 6
+"""Change points so few points apart are one regression."""
+
+
+class Verdict(StrEnum):
+    """Which way a change went."""
+
+    REGRESSION = "regression"
+    IMPROVEMENT = "improvement"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A change point of a series: when (UTC, naive), from what to what, how sure, after how many points.
+
+    Ratios are relative sizes; None where it was nothing before. `looked_back`: found in what was
+    measured before the series was watched.
+    """
+
+    series: Watched
+    metric: Metric
+    at: datetime
+    before: float
+    after: float
+    size: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    point_s: int | None
+    points_after: int
+    looked_back: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it got worse or better."""
+        worse = self.metric.regressed(self.before, self.after)
+        return Verdict.REGRESSION if worse else Verdict.IMPROVEMENT
+
+    @property
+    def near(self) -> timedelta:
+        """How far from it other change points may lie that moved with it."""
+        return timedelta(seconds=NEAR_POINTS * (self.point_s or 0))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Up to which instant a target's series were judged; how many there are, how many of them have the
+    points that are wanted, and how many the longest has.
+    """
+
+    kind: str
+    target: str
+    until: datetime
+    series: int
+    ready: int
+    points: int
+    wanted: int
+    point_s: int | None
+
+
+@dataclass(frozen=True)
+class CoMovement:
+    """A series that moved when one was found to; `share` of the difference `of_ms` that it may explain."""
+
+    series: Watched
+    unit: str
+    move: Move
+    share: float | None
+    of_ms: float | None
