@@ -145,10 +145,18 @@ def test_data_says_which_filter_is_wrong(world: World, open_page: Open) -> None:
 
 
 OF_A_RUN = {name for name in QUESTIONS if name in ("run", "load_curve") or name.startswith("run_")}
-"""Questions that need a run's id, or a scenario: pages of their own export them."""
+OF_ONE = {
+    "regression",
+    "regression_series",
+    "regression_events",
+    "moved_with",
+    "judge_again",
+    "baseline_compare",
+}
+"""Questions that need an id, a scenario or one endpoint: pages of their own export them."""
 
 
-@pytest.mark.parametrize("name", [name for name in QUESTIONS if name not in OF_A_RUN])
+@pytest.mark.parametrize("name", [name for name in QUESTIONS if name not in OF_A_RUN | OF_ONE])
 def test_data_shows_every_question(world: World, open_page: Open, name: str) -> None:
     app = open_page(world("plenty"), "data", rows=name, range="15m")
     assert not app.exception

@@ -228,8 +228,8 @@ def refused_sender(up: Up, folder: Path) -> None:
         assert found_in(file.read_bytes() if file.is_file() else "") == [], file
 
 
-COMPARING = {"run_compare", "run_compare_curves"}
-"""Questions that refuse runs which are not there."""
+COMPARING = {"run_compare", "run_compare_curves", "baseline_compare"}
+"""Questions that refuse runs and baselines which are not there."""
 
 
 def answers(up: Up) -> str:
@@ -240,9 +240,10 @@ def answers(up: Up) -> str:
         told += [json.dumps(client.questions()), str(client.health())]
         told.append(client._http.get("/api/v1/openapi.json").text)
         known = {**window, "run_id": "r20260101000000-000000", "scenario": "invoice-api"}
-        takes = {each["name"]: each["parameters"]["properties"] for each in client.questions()}
+        takes = {each["name"]: each["parameters"] for each in client.questions()}
         for name in QUESTIONS.keys() - COMPARING:
-            parameters = {each: value for each, value in known.items() if each in takes[name]}
+            parameters = {each: value for each, value in known.items() if each in takes[name]["properties"]}
+            parameters |= {each: "x" for each in takes[name].get("required", ()) if each not in parameters}
             frame = client.ask(name, **parameters)
             told.append(frame.write_ndjson())
             for form in ("csv", "json", "parquet"):

@@ -147,6 +147,9 @@ def test_whatever_is_asked_for_is_all_that_is_answered(http: httpx.Client, store
                 **(window() if "start" in taken else {}),
             }
             answer = http.get(f"/api/v1/ask/{question['name']}", params=query)
+            if question["name"] == "baseline_compare":
+                assert "has no baseline" in answer.text
+                continue
             assert answer.status_code in (200, 413), answer.text
             column = {"source_name": "source"}.get(name, name)
             for row in answer.json().get("rows", []):

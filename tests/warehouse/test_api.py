@@ -255,8 +255,8 @@ def test_every_question_is_listed_with_its_parameters(read: Client) -> None:
     assert all(question["answers"] for question in listed.values())
 
 
-COMPARING = {"run_compare", "run_compare_curves"}
-"""Questions that refuse runs which are not there."""
+COMPARING = {"run_compare", "run_compare_curves", "baseline_compare"}
+"""Questions that refuse runs and baselines which are not there."""
 
 
 @pytest.mark.parametrize("question", sorted(QUESTIONS.keys() - COMPARING))
@@ -267,6 +267,7 @@ def test_every_question_answers_in_every_format(
     window = {"start": minute_ago(3600).isoformat(), "end": now().isoformat()}
     known = {**window, "run_id": "r20260101000000-000000", "scenario": "invoice-api"}
     window = {name: value for name, value in known.items() if name in schema["properties"]}
+    window |= {name: "nothing" for name in schema.get("required", ()) if name not in window}
     token = json.loads((served.settings.token_dir / "cli.json").read_text())["token"]
     with httpx.Client(
         base_url=served.settings.warehouse.url,
