@@ -47,7 +47,7 @@ JUDGE_EVERY_S = 30
 UPKEEP_EVERY_S = 30
 """How often cells are sealed and dirty ones computed again."""
 
-LOOK_EVERY_S, LOOK_AT_LEAST_S = 60.0, 2.0
+LOOK_EVERY_S, LOOK_AT_LEAST_S = 30.0, 2.0
 """How often it is looked for regressions, and where points are shorter, once a point."""
 
 CLOCK_JOB = "clock"
