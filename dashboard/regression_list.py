@@ -81,8 +81,8 @@ def watched(scene: Scene, rows: pl.DataFrame) -> None:
         )
         panels.note(
             f"A series is judged from {fmt.count(listed[0]['wanted'])} points on; a point of p95 needs 20 "
-            "attempts, one of p99 100. The section regressions of the configuration says how long a point is, and "
-            "which changes are too small to be told."
+            "attempts, one of p99 100. The section regressions of the configuration says how long a point "
+            "is, and which changes are too small to be told."
         )
 
 
