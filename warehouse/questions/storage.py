@@ -127,6 +127,16 @@ def storage(_: Nothing) -> Statement:
             UNION ALL
             SELECT 'baseline_attempt', count(*), min(ts), max(ts) FROM baseline_attempt
             UNION ALL
+            SELECT 'regression', count(*), min(changed_at), max(changed_at) FROM regression
+            UNION ALL
+            SELECT 'change_point', count(*), min(ts), max(ts) FROM change_point
+            UNION ALL
+            SELECT 'regression_event', count(*), min(ts), max(ts) FROM regression_event
+            UNION ALL
+            SELECT 'co_movement', count(*), NULL, NULL FROM co_movement
+            UNION ALL
+            SELECT 'judged', count(*), min(until_ts), max(until_ts) FROM judged
+            UNION ALL
             SELECT 'audit', count(*), min(ts), max(ts) FROM audit
             UNION ALL
             SELECT 'attempt_cell_5m', count(*), min(ts), max(ts) FROM attempt_cell_5m
