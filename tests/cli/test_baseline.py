@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -17,12 +17,11 @@ from warehouse.model import Attempt, Batch, now
 from warehouse.wire import pack
 
 HOURS = 8
-NOW = now()
 
 
-def probes(hours_ago: float, hours: int, factor: float, endpoint: str) -> list[Attempt]:
+def probes(at: datetime, hours_ago: float, hours: int, factor: float, endpoint: str) -> list[Attempt]:
     random = np.random.default_rng([int(hours_ago), len(endpoint)])
-    began = NOW - timedelta(hours=hours_ago)
+    began = at - timedelta(hours=hours_ago)
     return [
         attempt(began + timedelta(seconds=10 * place), ms=float(ms), endpoint=endpoint)
         for place, ms in enumerate(60 * factor * np.exp(0.1 * random.standard_normal(360 * hours)))
@@ -33,13 +32,14 @@ def probes(hours_ago: float, hours: int, factor: float, endpoint: str) -> list[A
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
     """Eight hours of a calm shop, and a last hour in which its cart takes half as long again."""
     with running_warehouse(tmp_path_factory.mktemp("baseline"), TARGETS) as process:
+        at = now()
         made = [
-            *(each for endpoint in ("GET /", "GET /cart") for each in probes(10, HOURS, 1.0, endpoint)),
-            *probes(1, 1, 1.0, "GET /"),
-            *probes(1, 1, 1.5, "GET /cart"),
+            *(each for endpoint in ("GET /", "GET /cart") for each in probes(at, 10, HOURS, 1.0, endpoint)),
+            *probes(at, 1, 1, 1.0, "GET /"),
+            *probes(at, 1, 1, 1.5, "GET /cart"),
         ]
         with process.client("collect") as collector:
-            batch = Batch(batch_id="cli-baseline", attempts=tuple(each for each in made if each.at <= NOW))
+            batch = Batch(batch_id="cli-baseline", attempts=tuple(each for each in made if each.at <= at))
             collector.send(batch.batch_id, pack(batch))
         yield process
 
