@@ -1,6 +1,7 @@
 """What a page says of trouble: endpoints that fail, hosts at their limits, what was not measured."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -48,7 +49,8 @@ def test_an_endpoint_that_fails_says_since_when_and_what_to_do(tmp_path: Path, o
 def shades(app: AppTest) -> list[str]:
     """Where the shaded spans of the first chart begin."""
     layout: Any = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"]
-    return [shape["x0"][:19] for shape in layout.get("shapes", []) if shape["xref"] == "x"]
+    paths = "".join(shape.get("path", "") for shape in layout.get("shapes", []) if "fillcolor" in shape)
+    return [begin.replace("_", "T") for begin in re.findall(r"M([^,]{19})[^,]*,0V1H", paths)]
 
 
 @pytest.fixture(scope="module")
