@@ -7,9 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from warehouse.analysis.solving import solve_on_one_thread
-
-solve_on_one_thread()
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's threads only spin beside what is so small
 
 GRACE_S = 3.0
 OURS_FOR_LONG = ("resource_tracker", "forkserver")
