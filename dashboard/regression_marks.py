@@ -12,7 +12,7 @@ from dashboard import across
 from dashboard import format as fmt
 from dashboard import regression_words as words
 from dashboard.axes import Stage
-from dashboard.controls import Scene
+from dashboard.controls import Scene, carried
 
 PAGE = "dashboard/views/regressions.py"
 CHOSEN = "regression"
@@ -58,7 +58,7 @@ def link(row: words.Row, label: str = "Look") -> None:
         PAGE,
         label=label,
         icon=":material/search_insights:",
-        query_params={CHOSEN: row["regression_id"]},
+        query_params={**carried(), CHOSEN: row["regression_id"]},
     )
 
 

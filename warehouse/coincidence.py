@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,22 +12,17 @@ import pyarrow as pa
 from warehouse.analysis.requests import Floats
 from warehouse.analysis.together import Move, move
 from warehouse.change_points import CoMovement, Found
-from warehouse.questions.asking import Statement
 from warehouse.questions.distribution import phase_breakdown
-from warehouse.questions.queries import SlowQueries, slow_queries
 from warehouse.questions.stages import EndpointTrend
-from warehouse.watched import PROBE, QUERY, SOURCES, Watched, trend_of, window_of
+from warehouse.watched import PROBE, QUERY, SOURCES, Ask, Watched, foremost_shapes, trend_of
 
 POINTS_AROUND = 24
 """Points before the change that are looked at, and at most after it."""
 
 PHASES = ("dns", "connect", "tls", "first_byte", "download")
-MOST_QUERIES = 40
 MOST_TOLD = 30
 EXPLAINS_AT_MOST = 1.25
 """A query cannot be the reason of much more than there is: one slower yet is called less than once."""
-
-Ask = Callable[[Statement], pa.Table]
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ def _others(ask: Ask, found: Found, around: Around, total: float | None) -> Iter
     """Everything else that is watched, but for the object found itself."""
     own = (found.series.kind, found.series.target, found.series.object)
     for source in SOURCES.values():
-        shapes = _foremost(ask, around) if source is QUERY else ()
+        shapes = foremost_shapes(ask, around.start, around.end) if source is QUERY else ()
         if source is QUERY and not shapes:
             continue
         answer = ask(source.question(around.start, around.end, around.step_s, shapes))
@@ -132,8 +127,3 @@ def _share(series: Watched, moved: Move, total: float | None) -> float | None:
         return None
     share = (moved.after - moved.before) / total
     return share if 0 < share <= EXPLAINS_AT_MOST else None
-
-
-def _foremost(ask: Ask, around: Around) -> tuple[str, ...]:
-    asked = SlowQueries(**window_of(around.start, around.end), limit=MOST_QUERIES)
-    return tuple(dict.fromkeys(ask(slow_queries(asked))["shape"].to_pylist()))

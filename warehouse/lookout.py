@@ -26,10 +26,19 @@ from warehouse.model import now
 from warehouse.questions.asking import Statement
 from warehouse.questions.judge_again import ERRORS
 from warehouse.questions.percentiles import EndpointSummary, latency_summary
-from warehouse.questions.queries import SlowQueries, slow_queries
 from warehouse.reader import Reader
 from warehouse.run_lookout import KIND as LOADTEST
-from warehouse.watched import MOST_POINTS, PROBE, QUERY, SOURCES, Grid, Source, Watched, window_of
+from warehouse.watched import (
+    MOST_POINTS,
+    PROBE,
+    QUERY,
+    SOURCES,
+    Grid,
+    Source,
+    Watched,
+    foremost_shapes,
+    window_of,
+)
 
 if TYPE_CHECKING:
     from warehouse.settings import Settings
@@ -40,9 +49,6 @@ log = logging.getLogger(__name__)
 
 DEADLINE_S = 60.0
 MOST_ROWS = 2_000_000
-MOST_QUERIES = 40
-"""So many of each day's query shapes are watched: those that took longest together."""
-
 MOST_SHAPES = 200
 MOST_EXPLAINED = 5
 """Of so many changes found at once, the largest ones, it is looked what moved with them."""
@@ -175,15 +181,13 @@ class Lookout:
     def _watched_shapes(self, at: datetime) -> Sequence[str]:
         """The shapes watched so far, and once an hour those that took longest in the day before."""
         if not self._shapes or self._chosen_at is None or at - self._chosen_at >= timedelta(hours=1):
-            start, end = at - timedelta(days=1), at
-            asked = SlowQueries(**window_of(start, end), limit=MOST_QUERIES)
-            self._shapes |= dict.fromkeys(self._ask(slow_queries(asked))["shape"].to_pylist())
+            self._shapes |= dict.fromkeys(foremost_shapes(self._ask, at - DAY, at))
             self._shapes = dict.fromkeys([*self._shapes][-MOST_SHAPES:])
             self._chosen_at = at
         return [*self._shapes]
 
     def _counted(self, found: Sequence[Found]) -> list[Found]:
-        """What was found, shares of errors as they were counted and not as they were watched."""
+        """What was found, shares of errors as they were counted where they were, not as they were watched."""
         told = []
         for each in found:
             if each.metric.name != ERRORS:
@@ -191,18 +195,20 @@ class Lookout:
                 continue
             until = each.at + timedelta(seconds=self._step_s * each.points_after)
             before, after = self._share(each, each.at - DAY, each.at), self._share(each, each.at, until)
-            if abs(after - before) >= each.metric.floor:
+            if before is None or after is None:
+                told.append(each)
+            elif abs(after - before) >= each.metric.floor:
                 size = after / before - 1 if before else None
                 told.append(replace(each, before=before, after=after, size=size, low=None, high=None))
         return told
 
-    def _share(self, found: Found, start: datetime, end: datetime) -> float:
-        """The share of errors of an endpoint's attempts in a window; 0 where there were none."""
+    def _share(self, found: Found, start: datetime, end: datetime) -> float | None:
+        """The share of errors of an endpoint's attempts in a window; None where none was made."""
         asked = EndpointSummary(
             **window_of(start, end), target=(found.series.target,), endpoint=(found.series.object,)
         )
         rows = self._ask(latency_summary(asked)).to_pylist()
-        return float(rows[0]["error_ratio"] or 0.0) if rows else 0.0
+        return None if not rows or rows[0]["error_ratio"] is None else float(rows[0]["error_ratio"])
 
     def _ask(self, statement: Statement) -> pa.Table:
         return self._reader.answer(statement)

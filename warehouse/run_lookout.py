@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from warehouse.analysis.changes import Change, find_changes
 from warehouse.analysis.kinds import LIVE_RUNS, LOAD_RUN
 from warehouse.analysis.watch import Watch
 from warehouse.change_points import Found, Judged
 from warehouse.following import Thresholds
-from warehouse.questions.asking import Statement
 from warehouse.questions.runs import Runs, runs
-from warehouse.watched import Metric, Watched
+from warehouse.watched import Ask, Metric, Watched
 
 KIND = "loadtest"
 METRICS = (
@@ -28,8 +26,6 @@ METRICS = (
 )
 LEAST_N = {"p50_ms": 20, "p95_ms": 100, "p99_ms": 500, "rps": 20}
 """Requests a run must have for its value to count."""
-
-Ask = Callable[[Statement], pa.Table]
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ def _changes(
 
 
 def _value(run: Run, metric: str) -> float:
-    """A run's value; NaN where too few requests stand behind it, or it lies above the deadline."""
+    """A run's value, that of a percentile above the deadline the deadline; NaN of too few requests."""
     row = run.values
     value = row.get(metric)
     if value is None or (row["n"] or 0) < LEAST_N[metric]:

@@ -19,13 +19,18 @@ from warehouse.analysis.requests import Floats
 from warehouse.questions.asking import MAX_BUCKETS, Statement
 from warehouse.questions.databases import DatabaseTrend, database_trend
 from warehouse.questions.hosts import HostTrend, host_trend
-from warehouse.questions.judge_again import ERRORS, points_of_probes
+from warehouse.questions.judge_again import ERRORS, ERRORS_FLOOR, points_of_probes
 from warehouse.questions.percentiles import PercentileTrend, percentile_trend
-from warehouse.questions.queries import QueryTrend, query_trend
+from warehouse.questions.queries import QueryTrend, SlowQueries, query_trend, slow_queries
 
-SHARE_FLOOR = 0.01
 MOST_POINTS = MAX_BUCKETS - 2
 """Buckets that one question is asked for."""
+
+MOST_QUERIES = 40
+"""So many query shapes of a window are looked at: those that took longest together."""
+
+Ask = Callable[[Statement], pa.Table]
+"""Answers a statement."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,12 @@ def trend_of(start: datetime, end: datetime, step_s: int) -> dict[str, Any]:
     return {**window_of(start, end), "buckets": points + 1}
 
 
+def foremost_shapes(ask: Ask, start: datetime, end: datetime) -> tuple[str, ...]:
+    """The query shapes that took longest in a window, of all databases. Raises what asking raises."""
+    asked = SlowQueries(**window_of(start, end), limit=MOST_QUERIES)
+    return tuple(dict.fromkeys(ask(slow_queries(asked))["shape"].to_pylist()))
+
+
 def _of_queries(answer: pa.Table) -> dict[str, Floats]:
     calls, total_ms = _column(answer, "calls"), _column(answer, "total_ms")
     enough = calls >= 5
@@ -167,7 +178,7 @@ PROBE = Source(
         Metric("p50_ms", "ms", 1.0),
         Metric("p95_ms", "ms", 1.0),
         Metric("p99_ms", "ms", 1.0),
-        Metric(ERRORS, "ratio", SHARE_FLOOR, COUNTED, counted=True),
+        Metric(ERRORS, "ratio", ERRORS_FLOOR, COUNTED, counted=True),
     ),
 )
 QUERY = Source(
@@ -196,7 +207,7 @@ DATABASE = Source(
         DatabaseTrend(**trend_of(start, end, step_s), metric=("cache_hit_ratio",))
     ),
     _of_metrics({"cache_hit_ratio": "cache_miss_ratio"}, flipped=("cache_hit_ratio",)),
-    (Metric("cache_miss_ratio", "ratio", SHARE_FLOOR, BUSY),),
+    (Metric("cache_miss_ratio", "ratio", 0.01, BUSY),),
 )
 
 SOURCES: Mapping[str, Source] = {source.kind: source for source in (PROBE, QUERY, HOST, DATABASE)}
