@@ -415,7 +415,7 @@ def test_rebuild_leaves_alone_what_retention_takes_meanwhile(put: Put, store: St
 def test_a_late_row_spoils_no_day_where_cells_of_hours_are_kept_no_longer_than_rows(
     put: Put, store: Store
 ) -> None:
-    at = now().replace(hour=18, minute=30, second=0, microsecond=0)
+    at = (now() - timedelta(days=1)).replace(hour=18, minute=30, second=0, microsecond=0)
     start = at - timedelta(days=35)
     samples = [sample(start + timedelta(hours=hour)) for hour in range(35 * 24)]
     stats = [query_stat(start + timedelta(hours=hour), 2) for hour in range(35 * 24)]
