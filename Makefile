@@ -100,7 +100,7 @@ $(VENV)/bench.stamp: requirements-bench.txt $(VENV)/test.stamp
 tools:
 	@$(packages)
 	missing=()
-	command -v chromium > /dev/null || missing+=(chromium)
+	command -v chromium-headless-shell > /dev/null || missing+=(chromium-headless-shell)
 	compgen -G '/usr/lib/postgresql/*/bin/postgres' > /dev/null || missing+=(postgresql)
 	[ -x /usr/sbin/mariadbd -a -x /usr/bin/my_print_defaults ] || missing+=(mariadb-server-core mariadb-client-core)
 	command -v redis-server > /dev/null || missing+=(redis-server)

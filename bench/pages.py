@@ -17,7 +17,7 @@ from bench.service import ROOT, process, scratch, warehouse, write_config
 from warehouse.model import now
 from warehouse.settings import Settings
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium-headless-shell"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 PAGES = {"Overview": "", "API latency": "latency", "Hosts": "hosts", "Collectors": "collectors"}
 ROUNDS = 5

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, sync_playwright
 
 ADDRESS = "http://127.0.0.1:8501"
 IMAGES = Path(__file__).parent / "images"
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium-headless-shell"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 SETTLED = "[data-testid=stApp][data-test-script-state=notRunning][data-test-connection-state=CONNECTED]"
 PATIENCE_MS = 60_000

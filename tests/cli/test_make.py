@@ -125,7 +125,7 @@ def test_the_tests_say_which_programs_they_need(machine: Machine) -> None:
         if Path("/usr/sbin/mariadbd").exists() and Path("/usr/bin/my_print_defaults").exists()
         else ["mariadb-server-core", "mariadb-client-core"]
     )
-    missing = ["chromium", *postgresql, *mariadb, "redis-server", "faketime", "strace"]
+    missing = ["chromium-headless-shell", *postgresql, *mariadb, "redis-server", "faketime", "strace"]
     done = machine.make("tools")
     assert done.returncode != 0
     assert f"Missing here: {' '.join(missing)}." in done.stderr

@@ -13,7 +13,9 @@ from tests.dashboard.conftest import CONFIG, fill
 from tests.servers.dashboard import running_dashboard
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium-headless-shell"
+"""Chromium without the windows, menus and new-tab page of its own, which cost 1.5 s of CPU a tab."""
+
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 WAIT_MS = 30_000
 READY = "[data-testid=stApp][data-test-script-state=notRunning][data-test-connection-state=CONNECTED]"
