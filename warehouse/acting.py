@@ -27,18 +27,22 @@ def audited(
     *,
     via: str = "",
     launches: bool = False,
-    told: Callable[[T], str] = lambda _: "",
+    told: Callable[[T], str] | None = None,
 ) -> T:
-    """Do it if this asker may. `via` is where from, else the token's name; `told` is said of what was done.
+    """Do it if this asker may. `via` is where from, else the token's name.
 
+    `told` names what was made, by which a request that is sent again is known and noted once.
     Raises NotAllowedError, and what the work raises; either is in the log then.
     """
 
     def do(connection: DuckDBPyConnection) -> T:
         with transaction(connection):
             answer = work(connection)
-            row = (asks.name, via or asks.token.name, action, subject, audit.DONE, told(answer))
-            audit.note(connection, *row)
+            row = (asks.name, via or asks.token.name, action, subject)
+            if told is None:
+                audit.note(connection, *row, audit.DONE)
+            else:
+                audit.note_once(connection, *row, told(answer))
             return answer
 
     try:

@@ -31,6 +31,22 @@ def note(
     )
 
 
+def note_once(
+    connection: DuckDBPyConnection, who: str, via: str, action: str, subject: str, text: str
+) -> None:
+    """Add a row for what was done, unless there is one that names the same thing: it is the same act.
+
+    A request that is sent again does nothing anew, and so is no second act.
+    """
+    known = connection.execute(
+        "SELECT 1 FROM audit "
+        "WHERE who = ? AND via = ? AND action = ? AND subject = ? AND outcome = ? AND text = ?",
+        [who, via, action, subject, DONE, text[:LONGEST_TEXT]],
+    ).fetchall()
+    if not known:
+        note(connection, who, via, action, subject, DONE, text)
+
+
 def note_missed(connection: DuckDBPyConnection, told: Missed) -> bool:
     """Add a row for a scheduled run that was never requested, once; whether it is new."""
     subject = f"{told.preset} at {told.target}"

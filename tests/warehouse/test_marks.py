@@ -57,7 +57,10 @@ def test_a_mark_sent_again_is_still_one(served: WarehouseProcess) -> None:
     }
     answers = [httpx.post(**sent, trust_env=False) for _ in range(3)]  # type: ignore[arg-type]
     assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.json()["mark_id"] for answer in answers}) == 1
+    (mark_id,) = {answer.json()["mark_id"] for answer in answers}
+    with served.client("cli") as client:
+        log = client.ask("audit_log", start=now() - timedelta(hours=1), end=now()).to_dicts()
+    assert [row["outcome"] for row in log if mark_id in row["text"]] == ["done"]
 
 
 @pytest.mark.parametrize(
