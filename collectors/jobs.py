@@ -82,7 +82,8 @@ class _Target:
             if self._prober is None:
                 prober = Prober(self._settings, max_in_flight=self._places)
                 self._prober = await self._stack.enter_async_context(prober)
-        return [await self._prober.attempt(endpoint)]
+        attempt = await self._prober.attempt(endpoint)
+        return [attempt, *self._prober.take_versions()]
 
 
 def _host_job(settings: HostSettings) -> Job:

@@ -21,9 +21,10 @@ from collectors.lag import LagTicker
 from collectors.names import clean_name
 from collectors.resolve import Resolver
 from collectors.threads import in_thread
+from collectors.versions import Versions, in_header, in_json
 from warehouse import VERSION
 from warehouse.errors import ConfigurationError
-from warehouse.model import MAX_US, Attempt, Outcome, now
+from warehouse.model import MAX_US, Attempt, Outcome, Version, now
 from warehouse.settings import EndpointSettings, Secret, TargetSettings
 
 log = logging.getLogger(__name__)
@@ -61,9 +62,12 @@ class Probe:
         ticker: LagTicker,
     ) -> None:
         """Raises ConfigurationError when a secret of its headers is not there."""
+        self.version: str | None = None
+        """What version the last answer told, if it did."""
         self.target = clean_name(target.name)
         self.endpoint = clean_name(endpoint.label)
         self._settings = endpoint
+        self._version_header = target.version_header
         self._deadline_s = endpoint.deadline_s or target.deadline_s
         self._ticker = ticker
         self.turn = asyncio.Lock()
@@ -98,6 +102,7 @@ class Probe:
                     # Only the kind: the text of some errors quotes headers.
                     log.warning("%s %s: %s", self.target, self.endpoint, type(error).__name__)
         marks = self._dialer.marks
+        self.version = self._version(answer, outcome)
         return Attempt(
             at=at,
             target=self.target,
@@ -132,7 +137,7 @@ class Probe:
 
     async def _exchange(self, headers: list[tuple[bytes, bytes]], answer: _Answer) -> Outcome:
         url = self._request.url
-        keep_body = asserts_body(self._settings)
+        keep_body = asserts_body(self._settings) or self._settings.version_json is not None
         async with self._pool.stream(
             self._request.method,
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
@@ -152,6 +157,15 @@ class Probe:
             answer.whole = True
         return judge(self._settings, answer.status, answer.headers, bytes(answer.body))
 
+    def _version(self, answer: _Answer, outcome: Outcome) -> str | None:
+        """The version that an answer tells: in a header whatever it answers, in a body that is right."""
+        if not answer.whole:
+            return None
+        told = in_header(answer.headers, self._version_header)
+        if told is None and outcome is Outcome.OK:
+            told = in_json(bytes(answer.body), self._settings.version_json)
+        return told
+
     def _reveal(self) -> list[tuple[bytes, bytes]]:
         """The secret headers, read anew: a token in a file may have been exchanged."""
         return [(name.encode(), secret.reveal().encode()) for name, secret in self._secrets.items()]
@@ -168,6 +182,8 @@ class Prober:
         self._resolver = Resolver()
         self._ticker = LagTicker()
         self._probes: dict[str, Probe] = {}
+        self._versions = Versions(clean_name(target.name))
+        self._changes: list[Version] = []
 
     async def __aenter__(self) -> Prober:
         """Read the certificates. Raises ConfigurationError when the `ca_file` cannot be used."""
@@ -187,7 +203,14 @@ class Prober:
             probe = Probe(self._target, endpoint, self._tls, self._resolver, self._ticker)
             self._probes[endpoint.label] = probe
         async with probe.turn, self._places:
-            return await probe.attempt()
+            attempt = await probe.attempt()
+        self._changes += self._versions.see(probe.version, attempt.at)
+        return attempt
+
+    def take_versions(self) -> list[Version]:
+        """The changes of the target's version since this was asked before."""
+        changes, self._changes = self._changes, []
+        return changes
 
 
 def tls_context(target: TargetSettings) -> ssl.SSLContext:

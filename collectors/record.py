@@ -24,13 +24,14 @@ from warehouse.model import (
     QueryShape,
     QueryStat,
     Sample,
+    Version,
     now,
 )
 
 Measurement = Attempt | Sample | QueryStat | QueryLatency | LockWait
 """Rows that are lost measurements when they are lost."""
 
-Row = Measurement | Gap | Event | QueryShape | DatabaseState
+Row = Measurement | Gap | Event | QueryShape | DatabaseState | Version
 
 DAEMON = "daemon"
 """The job under which the daemon tells of itself."""

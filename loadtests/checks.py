@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from loadtests.filling import find
 from loadtests.http1 import header, headers
 from loadtests.sender import Answer
 from warehouse.model import Outcome
 from warehouse.plan import PlanRequest
+from warehouse.pointer import find
 
 REDIRECTS = (301, 302, 303, 307, 308)
 CODINGS = ("content-encoding", "transfer-encoding")

@@ -52,18 +52,6 @@ class Filler:
         return self._pattern.sub(lambda found: str(shown(_value(values, found[1]))), template)
 
 
-def find(document: Any, pointer: str) -> Any:
-    """What stands at `a.0.b` in a JSON document. Raises KeyError."""
-    for key in pointer.split("."):
-        if isinstance(document, list) and key.isdecimal() and int(key) < len(document):
-            document = document[int(key)]
-        elif isinstance(document, dict) and key in document:
-            document = document[key]
-        else:
-            raise KeyError(pointer)
-    return document
-
-
 def _value(values: Values, name: str) -> Any:
     if name not in values:
         raise MissingError(name)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from warehouse.errors import InvalidInputError
 from warehouse.model import (
     LONGEST_QUERY,
+    LONGEST_VERSION,
     MAX_FUTURE,
     MAX_PAST,
     MAX_US,
@@ -46,6 +47,7 @@ _PROSE = {"text": 2000, "query": LONGEST_QUERY}
 """Columns of any text, and how long it may be; all others hold names."""
 
 LONGEST_NAME = 200
+_SHORTER = {"version": LONGEST_VERSION}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SHAPE = re.compile(r"[0-9a-z]{1,64}")
 _OF_DATABASES = ("query_stats", "query_latencies", "lock_waits")
@@ -93,7 +95,7 @@ def _check_instants(kind: str, name: str, table: pa.Table, at: datetime) -> None
 
 
 def _check_text(kind: str, name: str, table: pa.Table) -> None:
-    longest = _PROSE.get(name, LONGEST_NAME)
+    longest = _PROSE.get(name) or _SHORTER.get(name, LONGEST_NAME)
     choices = _CHOICES.get(name) or _CHOICES.get(f"{kind}.{name}")
     for text in pc.unique(table[name]).to_pylist():
         if text is None:

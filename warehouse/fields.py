@@ -125,6 +125,9 @@ Header = Annotated[
 Headers = Annotated[Mapping[str, Header], AfterValidator(_refuse_literal_secrets)]
 """Header names and values; a value is plain text or refers to a secret."""
 
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=100)]
+"""A header's name: a token (RFC 9110, 5.6.2)."""
+
 
 def _table_or_list(value: object) -> object:
     if not isinstance(value, dict | list):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from warehouse import tiers
+from warehouse import tiers, versions
 from warehouse.checks import Incoming
 from warehouse.model import Receipt, now
 from warehouse.series import ATTEMPT_SERIES, SAMPLE_SERIES, add_series
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COUNTED = ("attempts", "samples", "gaps", "events")
-"""The kinds of rows that a receipt counts one by one; the others are rows about databases."""
+"""The kinds of rows that a receipt counts one by one; the others but versions are rows about databases."""
 
 INSERTS = {
     "attempts": f"""
@@ -124,10 +124,12 @@ def _insert(connection: DuckDBPyConnection, incoming: Incoming, move: Callable[[
             connection.execute(statement, source)
     if incoming.rows("query_stats"):
         insert_stats(connection)
+    if incoming.rows("versions"):
+        versions.note(connection, incoming.tables["versions"], incoming.source)
     if tiers.note_late(connection, incoming) or _series(connection) != known:
         move()
     counts = [incoming.rows(kind) for kind in COUNTED]
-    counts.append(sum(incoming.rows(kind) for kind in incoming.tables) - sum(counts))
+    counts.append(sum(incoming.rows(kind) for kind in incoming.tables if kind not in (*COUNTED, "versions")))
     connection.execute(
         f"INSERT INTO batch (batch_id, source, received_at, {', '.join(COUNTED)}, database_rows) "  # noqa: S608 - constants
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

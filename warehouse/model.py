@@ -24,6 +24,9 @@ SERIES_PER_SOURCE = 10_000
 SHAPES_PER_SOURCE = 20_000
 """Query shapes a source may create; what overflows is summed under one shape named `other`."""
 
+LONGEST_VERSION = 100
+"""Characters of a version that a target tells."""
+
 LONGEST_QUERY = 20_000
 """Characters of a query's text that are kept."""
 
@@ -285,6 +288,15 @@ class DatabaseState(Record):
     text: Annotated[str, StringConstraints(max_length=2000)]
 
 
+class Version(Record):
+    """From `at` on a target's answers tell this version of it. Told at every change, and once at first."""
+
+    target: Name
+    version: Annotated[
+        str, StringConstraints(min_length=1, max_length=LONGEST_VERSION, pattern=r"^[^\x00-\x1f\x7f]+$")
+    ]
+
+
 class Batch(BaseModel):
     """What one collector sends at once: stored whole, once, or not at all."""
 
@@ -301,6 +313,7 @@ class Batch(BaseModel):
     query_latencies: Annotated[tuple[QueryLatency, ...], Field(strict=False)] = ()
     lock_waits: Annotated[tuple[LockWait, ...], Field(strict=False)] = ()
     database_states: Annotated[tuple[DatabaseState, ...], Field(strict=False)] = ()
+    versions: Annotated[tuple[Version, ...], Field(strict=False)] = ()
 
     @property
     def rows(self) -> list[Record]:
@@ -321,6 +334,7 @@ RECORDS: Mapping[str, type[Record]] = {
     "query_latencies": QueryLatency,
     "lock_waits": LockWait,
     "database_states": DatabaseState,
+    "versions": Version,
 }
 """The kinds of rows a batch may hold, each with its record."""
 

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, mode
 from warehouse.fields import ConfigPath, Headers, JsonBody, Section, refuse_repeats
 from warehouse.loads import Arrivals, Criterion, Order, PresetSettings, Rate
 from warehouse.model import Name, OptionalName
+from warehouse.pointer import Pointer
 
 BUILTIN = Path(__file__).with_name("builtin_loads.toml")
 
@@ -22,8 +23,6 @@ Statuses = Annotated[tuple[Annotated[int, Field(ge=100, le=599)], ...], Field(mi
 Deadline = Annotated[float, Field(gt=0, le=300)]
 Pause = Annotated[float, Field(ge=0, le=3600)]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=50)]
-Pointer = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-"""Where a value stands in a JSON answer: keys and numbers of items with dots, as `data.items.0.id`."""
 
 
 def _pair(value: object) -> object:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from warehouse.fields import (
     ConfigPath,
+    HeaderName,
     Headers,
     JsonBody,
     Seconds,
@@ -21,6 +22,7 @@ from warehouse.fields import (
 )
 from warehouse.loads import LoadSettings
 from warehouse.model import Name
+from warehouse.pointer import Pointer
 
 Objective = Annotated[float, Field(gt=0, le=3_600_000)]
 """A limit that answers should keep, in ms."""
@@ -41,6 +43,7 @@ class EndpointSettings(Section):
     interval_s: Seconds | None = None
     deadline_s: Annotated[float, Field(gt=0, le=300)] | None = None
     objective_ms: Objective | None = None
+    version_json: Pointer | None = None
     max_bytes: Annotated[int, Field(ge=1, le=100_000_000)] = 1_000_000
     connection: Literal["fresh", "keep"] = "fresh"
 
@@ -65,6 +68,7 @@ class TargetSettings(Section):
     deadline_s: Annotated[float, Field(gt=0, le=300)] = 3.0
     objective_ms: Objective | None = None
     headers: Headers = Field(default_factory=dict)
+    version_header: HeaderName | None = None
     verify_tls: bool = True
     ca_file: ConfigPath | None = None
     load: LoadSettings | None = None

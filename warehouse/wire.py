@@ -90,6 +90,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         },
     ),
     "database_states": _columns(dict.fromkeys(("target", "engine", "part", "state", "text"), _NAME), {}),
+    "versions": _columns(dict.fromkeys(("target", "version"), _NAME), {}),
 }
 """The columns of each kind of row, in order."""
 

@@ -113,10 +113,14 @@ class Conversation:
         return True
 
     def do_ok(self, request: Served) -> bool:
-        """A right answer after `delay_ms`; `idle_close_ms` hangs up when nothing comes for so long."""
+        """A right answer after `delay_ms`, which may tell a `version` in its head.
+
+        `idle_close_ms` hangs up when nothing comes for so long.
+        """
         time.sleep(request.number("delay_ms") / 1000)
         body = b'{"status": "ok", "items": [1, 2, true], "size": {"a": 1, "b": 2}}'
-        self._answer(request, body, int(request.number("status", 200)))
+        extra = f"X-App-Version: {request.query['version']}\r\n" if "version" in request.query else ""
+        self._answer(request, body, int(request.number("status", 200)), extra=extra)
         if "idle_close_ms" in request.query:
             self._connection.settimeout(request.number("idle_close_ms") / 1000)
         return True

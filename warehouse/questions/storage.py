@@ -119,6 +119,8 @@ def storage(_: Nothing) -> Statement:
             UNION ALL
             SELECT 'mark', count(*), min(ts), max(ts) FROM mark
             UNION ALL
+            SELECT 'version_told', count(*), min(ts), max(ts) FROM version_told
+            UNION ALL
             SELECT 'baseline', count(*), min(pinned_at), max(pinned_at) FROM baseline
             UNION ALL
             SELECT 'baseline_run', count(*), NULL, NULL FROM baseline_run
