@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from warehouse.analysis.levels import Belief, likely_places
 from warehouse.analysis.requests import Floats, Ints
 from warehouse.analysis.robust import lag_correlation, scatter, winsorised
 from warehouse.analysis.season import Season
@@ -18,15 +19,16 @@ from warehouse.analysis.steps import TINY, Fit, Noise, Rules, Whitened, fit, sea
 class Setting:
     """How one kind of series is judged.
 
-    Spikes shorter than half of `spike` points are drawn in to `reach` standard deviations from their
-    running median, and where `firm` is given, to so many from the regression. `fewest` values are needed
-    at all. `rounds` regressions are made, each on what the last tells of spikes and noise. `vary`: noise
-    differs by the time of day; `least` is what it is at least (standard deviation, logarithmic), where
-    values are counted and a series that stood still says nothing of it. Steps the same way within `ramp`
-    points are one. `correlated`: neighbours may be alike.
+    Steps are where `rules` find them in the regression, or where by a belief they are likely. Spikes shorter
+    than half of `spike` points are drawn in to `reach` standard deviations from their running median, and
+    where `firm` is given, to so many from the regression. `fewest` values are needed at all. `rounds`
+    regressions are made, each on what the last tells of spikes and noise. `vary`: noise differs by the time
+    of day; `least` is what it is at least (standard deviation, logarithmic), where values are counted and a
+    series that stood still says nothing of it. Steps the same way within `ramp` points are one. `correlated`:
+    neighbours may be alike.
     """
 
-    rules: Rules
+    rules: Rules | Belief
     season: Season = field(default_factory=Season)
     spike: int = 13
     reach: float = 3.0
@@ -77,7 +79,7 @@ Points = Sequence[float | None] | Floats
 def find_changes(values: Points, setting: Setting) -> list[Change]:
     """The changes of a series."""
     done = study(values, setting)
-    return [] if done is None else _changes(done, setting)
+    return [] if done is None else changes_of(done, setting)
 
 
 def study(values: Points, setting: Setting) -> Study | None:
@@ -92,10 +94,12 @@ def study(values: Points, setting: Setting) -> Study | None:
     columns, penalties = setting.season.columns(places), setting.season.penalties()
     cleaned = winsorised(logs, setting.spike, setting.reach)
     noise = _first_noise(cleaned, setting)
-    steps: list[int] = []
+    rules = setting.rules
+    steps = likely_places(logs, rules) if isinstance(rules, Belief) else []
     for turn in range(setting.rounds):
         seen = Whitened.make(cleaned, columns, penalties, places, noise)
-        steps = search(seen, setting.rules, steps)
+        if isinstance(rules, Rules):
+            steps = search(seen, rules, steps)
         found = fit(seen, steps)
         if turn + 1 < setting.rounds:
             model = _model(columns, steps, found)
@@ -165,7 +169,8 @@ def _model(columns: Floats, steps: Sequence[int], found: Fit) -> Floats:
     return model
 
 
-def _changes(done: Study, setting: Setting) -> list[Change]:
+def changes_of(done: Study, setting: Setting) -> list[Change]:
+    """The changes that a regression found."""
     columns = setting.season.columns(done.places)
     season = (columns[:, 1:] - columns[:, 1:].mean(axis=0)) @ done.found.coefficients[1:]
     level = done.values - season
