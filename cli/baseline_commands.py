@@ -1,4 +1,4 @@
-"""The commands of `perfhouse baseline`: pin, list, activate, remove, compare."""
+"""The commands of `perfhouse baseline`: pin, list, activate, remove, compare, again."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ app = typer.Typer(help="Baselines, and comparing with them.", no_args_is_help=Tr
 
 Baseline = Annotated[str, typer.Argument(help="A baseline's id, as `list` tells it.")]
 Target = Annotated[str, typer.Option(help="The target.")]
+Endpoints = Annotated[list[str] | None, typer.Option(help="Only this endpoint; repeat for more.")]
+Minimum = Annotated[float, typer.Option(help="Changes count from so many percent on.", metavar="PERCENT")]
+FloorMs = Annotated[float, typer.Option(help="And from so many milliseconds on.", metavar="MS")]
+Effect = Annotated[
+    float, typer.Option(help="Changes of so many percent must not be missed.", metavar="PERCENT")
+]
 
 REGRESSED, UNDECIDED = 1, 2
 """Exit codes of `compare`."""
@@ -85,14 +91,10 @@ def compare(
     end: Annotated[str, typer.Option("--to", help="Where it ends.", metavar="WHEN")] = "now",
     run: Annotated[str, typer.Option(help="An ended load test instead of a window.")] = "",
     baseline: Annotated[str, typer.Option(help="A baseline's id; default the active one.")] = "",
-    endpoint: Annotated[list[str] | None, typer.Option(help="Only this endpoint; repeat for more.")] = None,
-    minimum: Annotated[
-        float, typer.Option(help="Changes count from so many percent on.", metavar="PERCENT")
-    ] = 5,
-    floor_ms: Annotated[float, typer.Option(help="And from so many milliseconds on.", metavar="MS")] = 1,
-    effect: Annotated[
-        float, typer.Option(help="Changes of so many percent must not be missed.", metavar="PERCENT")
-    ] = 20,
+    endpoint: Endpoints = None,
+    minimum: Minimum = 5,
+    floor_ms: FloorMs = 1,
+    effect: Effect = 20,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 2 where anything had not enough data.")
     ] = False,
@@ -105,13 +107,55 @@ def compare(
     from cli.baseline_tables import findings
 
     what = {"run": run} if run else {"start": _instant(start, "--from"), "end": _instant(end, "--to")}
-    rules = {"minimum": minimum / 100, "floor_ms": floor_ms, "effect": effect / 100}
+    rules = _rules(minimum, floor_ms, effect)
     with client_of(context) as client:
         rows = client.ask(
             "baseline_compare", target=target, baseline_id=baseline, endpoint=endpoint or [], **what, **rules
         ).to_dicts()
     typer.echo(json.dumps(rows, indent=2) if as_json else "\n".join(findings(rows)))
     raise typer.Exit(outcome([row["verdict"] for row in rows], strict=strict))
+
+
+@app.command()
+def again(
+    context: typer.Context,
+    baseline: Baseline,
+    target: Target,
+    start: Annotated[str, typer.Option("--from", help="Where the history begins.", metavar="WHEN")] = "24h",
+    end: Annotated[str, typer.Option("--to", help="Where it ends.", metavar="WHEN")] = "now",
+    window: Annotated[
+        int, typer.Option(help="How long each window of probes is.", metavar="MINUTES", min=1, max=1440)
+    ] = 60,
+    endpoint: Endpoints = None,
+    minimum: Minimum = 5,
+    floor_ms: FloorMs = 1,
+    effect: Effect = 20,
+    as_json: Json = False,
+) -> None:
+    """Judge history again: what would have regressed or improved against this baseline, and the active one.
+
+    A period judges windows of probes, load tests judge load tests. Nothing is changed.
+    """
+    from cli.baseline_tables import judged_again
+
+    with client_of(context) as client:
+        rows = client.ask(
+            "baseline_again",
+            target=target,
+            baseline_id=baseline,
+            endpoint=endpoint or [],
+            start=_instant(start, "--from"),
+            end=_instant(end, "--to"),
+            length_s=60 * window,
+            **_rules(minimum, floor_ms, effect),
+        ).to_dicts()
+    as_text = json.dumps(rows, default=datetime.isoformat, indent=2) if as_json else None
+    typer.echo(as_text or "\n".join(judged_again(rows)))
+
+
+def _rules(minimum: float, floor_ms: float, effect: float) -> dict[str, float]:
+    """What counts, as a question asks for it."""
+    return {"minimum": minimum / 100, "floor_ms": floor_ms, "effect": effect / 100}
 
 
 def outcome(verdicts: list[str], *, strict: bool) -> int:

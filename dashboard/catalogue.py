@@ -52,6 +52,7 @@ TITLES: Mapping[str, str] = {
     "baselines": "Baselines",
     "baseline_levels": "Levels of the active baselines",
     "baseline_compare": "Comparison with a baseline",
+    "baseline_again": "History judged again under a baseline",
     "regressions": "Regressions and improvements",
     "regression": "Regression",
     "change_points": "Change points",

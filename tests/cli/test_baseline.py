@@ -1,4 +1,4 @@
-"""`perfhouse baseline` against a real warehouse: pin, list, activate, remove, compare with its exit codes."""
+"""`perfhouse baseline` against a real warehouse: pin, list, activate, remove, compare, again."""
 
 import json
 from collections.abc import Iterator
@@ -77,6 +77,15 @@ def test_a_period_is_pinned_listed_compared_activated_and_removed(served: Wareho
     assert perfhouse(served, *same, "--strict").exit_code == 2
     nothing = perfhouse(served, "compare", "--target", "shop", "--from", "20h", "--to", "19h")
     assert nothing.exit_code == 2, "nothing was measured, which is no pass"
+
+    history = ("again", later["baseline_id"], "--target", "shop", "--from", "2h")
+    again = perfhouse(served, *history)
+    assert again.exit_code == 0, again.output
+    assert "under later" in again.stdout
+    assert "under calm (active): 1 of 2 regressed, 0 improved" in again.stdout, "the hour before is empty"
+    assert "GET /cart" in again.stdout
+    told = json.loads(perfhouse(served, *history, "--window", "30", "--json").stdout)
+    assert len({row["at"] for row in told}) == 4
 
     assert "is the active baseline" in perfhouse(served, "activate", later["baseline_id"]).stderr
     for baseline in (calm, later["baseline_id"]):

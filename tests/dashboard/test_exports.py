@@ -152,6 +152,7 @@ OF_ONE = {
     "moved_with",
     "judge_again",
     "baseline_compare",
+    "baseline_again",
 }
 """Questions that need an id, a scenario or one endpoint: pages of their own export them."""
 

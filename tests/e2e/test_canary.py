@@ -228,7 +228,7 @@ def refused_sender(up: Up, folder: Path) -> None:
         assert found_in(file.read_bytes() if file.is_file() else "") == [], file
 
 
-COMPARING = {"run_compare", "run_compare_curves", "baseline_compare"}
+COMPARING = {"run_compare", "run_compare_curves", "baseline_compare", "baseline_again"}
 """Questions that refuse runs and baselines which are not there."""
 
 

@@ -147,7 +147,7 @@ def test_whatever_is_asked_for_is_all_that_is_answered(http: httpx.Client, store
                 **(window() if "start" in taken else {}),
             }
             answer = http.get(f"/api/v1/ask/{question['name']}", params=query)
-            if question["name"] == "baseline_compare":
+            if question["name"] in ("baseline_compare", "baseline_again"):
                 assert "has no baseline" in answer.text
                 continue
             assert answer.status_code in (200, 413), answer.text

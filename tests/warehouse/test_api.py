@@ -255,7 +255,7 @@ def test_every_question_is_listed_with_its_parameters(read: Client) -> None:
     assert all(question["answers"] for question in listed.values())
 
 
-COMPARING = {"run_compare", "run_compare_curves", "baseline_compare"}
+COMPARING = {"run_compare", "run_compare_curves", "baseline_compare", "baseline_again"}
 """Questions that refuse runs and baselines which are not there."""
 
 

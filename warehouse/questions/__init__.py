@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from warehouse.questions import (
+    baseline_again,
     baseline_compare,
     baselines,
     collectors,
@@ -82,6 +83,7 @@ QUESTIONS: Mapping[str, Callable[[Any], Statement]] = {
         baselines.baselines,
         baselines.baseline_levels,
         baseline_compare.baseline_compare,
+        baseline_again.baseline_again,
         regressions.regressions,
         regressions.regression,
         regressions.change_points,

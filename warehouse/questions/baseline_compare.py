@@ -7,39 +7,26 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import StringConstraints, model_validator
 
-from warehouse.analysis.baseline import Finding, Rules, judge
+from warehouse.analysis.baseline import judge
 from warehouse.analysis.stretches import Interval, Stretches, stretches
-from warehouse.baseline_rows import EVERY
 from warehouse.errors import InvalidInputError
 from warehouse.model import Name
-from warehouse.questions import baseline_runs, baseline_series
-from warehouse.questions.asking import Asked, Edge, Piece, Staged, Tables, Texts, chosen, stored
+from warehouse.questions import baseline_attempts, baseline_runs, baseline_series
+from warehouse.questions.asking import Edge, Piece, Staged, Tables, Texts, stored
+from warehouse.questions.baseline_findings import BASELINE_ID, COLUMNS, Ruled, common, no_baseline, row
 from warehouse.run_model import RUN_ID
 
 LONGEST = timedelta(days=1)
 """How long a window may be that is compared."""
 
-BASELINE_ID = r"^(b[0-9]{14}-[0-9a-f]{6})?$"
-
-FINDINGS = pa.schema(
-    [
-        *((name, pa.string()) for name in ("target", "baseline_id", "name", "endpoint", "measure", "unit")),
-        *((name, pa.string()) for name in ("verdict", "why")),
-        *((name, pa.float64()) for name in ("baseline", "now")),
-        ("now_above", pa.bool_()),
-        *((name, pa.float64()) for name in ("size", "low", "high", "detectable", "p_value")),
-        *((name, pa.int64()) for name in ("n", "n_baseline", "runs")),
-        *((name, pa.string()) for name in ("how", "tier", "source")),
-        ("error_bound", pa.float64()),
-    ]
-)
+FINDINGS = pa.schema(list(COLUMNS))
 
 Run = Annotated[str, StringConstraints(pattern=RUN_ID)]
 
 
-class BaselineCompare(Asked):
+class BaselineCompare(Ruled):
     """A window (start, end) or a load test (run) of a target; its active baseline unless one is named.
 
     Changes count from `minimum` (a share) and `floor_ms` on; ones of `effect` must not be missed.
@@ -51,9 +38,6 @@ class BaselineCompare(Asked):
     end: Edge | None = None
     run: Run | None = None
     endpoint: Texts = ()
-    minimum: Annotated[float, Field(gt=0, le=10)] = Rules().minimum
-    floor_ms: Annotated[float, Field(ge=0, le=60_000)] = Rules().floor_ms
-    effect: Annotated[float, Field(gt=0, le=10)] = Rules().effect
 
     @model_validator(mode="after")
     def _one_thing(self) -> BaselineCompare:
@@ -73,10 +57,6 @@ class BaselineCompare(Asked):
         if self.start is None or self.end is None:
             raise AssertionError("a run has no window")
         return stored(self.start), stored(self.end)
-
-    @property
-    def rules(self) -> Rules:
-        return Rules(minimum=self.minimum, floor_ms=self.floor_ms, effect=self.effect)
 
 
 def baseline_compare(asked: BaselineCompare) -> Staged:
@@ -109,12 +89,7 @@ def _pinned(asked: BaselineCompare, tables: Tables) -> dict[str, Any]:
     """The baseline's row. Raises InvalidInputError where there is none, or of another kind."""
     rows: list[dict[str, Any]] = tables["baseline"].to_pylist()
     if not rows:
-        named = asked.baseline_id
-        raise InvalidInputError(
-            f"{asked.target} has no baseline {named}".rstrip(),
-            field="target",
-            hint="Pin one: `perfhouse baseline pin`.",
-        )
+        raise no_baseline(asked.target, asked.baseline_id)
     wanted: Literal["runs", "period"] = "period" if asked.run is None else "runs"
     if rows[0]["kind"] != wanted:
         is_period = wanted == "period"
@@ -128,7 +103,7 @@ def _pinned(asked: BaselineCompare, tables: Tables) -> dict[str, Any]:
 
 def _then(asked: BaselineCompare, pinned: dict[str, Any], tables: Tables) -> Sequence[Piece]:
     if asked.run is not None:
-        return [baseline_runs.piece(pinned["baseline_id"], asked.run)]
+        return [baseline_runs.piece([pinned["baseline_id"]], [asked.run])]
     raw_from = (tables["tier"].to_pylist() or [{"raw_from": None}])[0]["raw_from"]
     if raw_from is not None and asked.window[0] < raw_from:
         raise InvalidInputError(
@@ -136,7 +111,8 @@ def _then(asked: BaselineCompare, pinned: dict[str, Any], tables: Tables) -> Seq
             field="start",
             hint="Compare a later window.",
         )
-    return [_attempts(asked, (*_cut(asked, pinned).intervals, asked.window))]
+    intervals = (*_cut(asked, pinned).intervals, asked.window)
+    return [baseline_attempts.piece(asked.target, asked.endpoint, intervals)]
 
 
 def _cut(asked: BaselineCompare, pinned: dict[str, Any]) -> Stretches:
@@ -151,77 +127,20 @@ def _cut(asked: BaselineCompare, pinned: dict[str, Any]) -> Stretches:
     return cut
 
 
-def _attempts(asked: BaselineCompare, intervals: Sequence[Interval]) -> Piece:
-    """Single attempts of each stretch and endpoint as one list; the last stretch is the window."""
-    return Piece(
-        "requests",
-        f"""
-        WITH chosen AS (
-            SELECT series_id, object AS endpoint FROM series
-            WHERE kind = 'probe' AND target = $target AND {chosen("object", "endpoint")}
-        ),
-        stretch AS (
-            SELECT unnest(range(len($starts::TIMESTAMP_MS[]))) AS run,
-                unnest($starts::TIMESTAMP_MS[]) AS start_ts, unnest($ends::TIMESTAMP_MS[]) AS until_ts
-        ),
-        near AS (
-            SELECT * FROM {EVERY} WHERE ts >= $first AND ts < $last
-                AND series_id IN (SELECT series_id FROM chosen)
-        )
-        SELECT run, endpoint, list({{
-            'at_s': (epoch_ms(ts) - epoch_ms(start_ts)) / 1000, 'outcome': outcome::VARCHAR, 'endpoint': 0,
-            'corrected_us': coalesce(if(outcome = 'timeout', deadline_us, total_us), 0)::BIGINT
-        }}) AS requests
-        FROM near JOIN stretch ON ts >= start_ts AND ts < until_ts JOIN chosen USING (series_id)
-        GROUP BY ALL
-        """,
-        {
-            "target": asked.target,
-            "endpoint": list(asked.endpoint),
-            "starts": [start for start, _ in intervals],
-            "ends": [end for _, end in intervals],
-            "first": min(start for start, _ in intervals),
-            "last": max(end for _, end in intervals),
-        },
-    )
-
-
 def _told(asked: BaselineCompare, pinned: dict[str, Any], tables: Tables) -> pa.Table:
     """The findings as rows."""
     if asked.run is not None:
-        series, how = baseline_runs.series(tables["runs"], asked.run, asked.endpoint)
+        runs = baseline_runs.members(tables["runs"])
+        now = runs.pop(asked.run, None)
+        if now is None:
+            raise InvalidInputError(
+                f"there is no run {asked.run}", field="run", hint="It may have been deleted."
+            )
+        series, how = baseline_runs.series(now, [*runs.values()], baseline_runs.Cuts(asked.endpoint))
     else:
         cut = _cut(asked, pinned)
         span_s = (asked.window[1] - asked.window[0]) / timedelta(seconds=1)
-        series, how = baseline_series.of_stretches(tables["requests"], len(cut.intervals), span_s), cut.how
-    common = {
-        "target": asked.target,
-        "baseline_id": pinned["baseline_id"],
-        "name": pinned["name"],
-        "how": how,
-        "tier": "raw",
-        "source": "probe" if asked.run is None else "load test",
-        "error_bound": 0.0,
-    }
-    return pa.Table.from_pylist([common | _row(each) for each in judge(series, asked.rules)], FINDINGS)
-
-
-def _row(found: Finding) -> dict[str, Any]:
-    return {
-        "endpoint": found.endpoint,
-        "measure": found.measure,
-        "unit": found.unit,
-        "verdict": found.verdict.value,
-        "why": found.why,
-        "baseline": found.baseline,
-        "now": found.now,
-        "now_above": found.now_is_above,
-        "size": found.size,
-        "low": found.low,
-        "high": found.high,
-        "detectable": found.detectable,
-        "p_value": found.p,
-        "n": found.n_now,
-        "n_baseline": found.n_baseline,
-        "runs": found.runs,
-    }
+        told = baseline_series.told_of_stretches(tables["requests"], len(cut.intervals) + 1, span_s)
+        series, how = baseline_series.of_runs(told), cut.how
+    shared = common(asked.target, pinned, how)
+    return pa.Table.from_pylist([shared | row(each) for each in judge(series, asked.rules)], FINDINGS)

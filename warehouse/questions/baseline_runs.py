@@ -12,11 +12,13 @@ import pyarrow as pa
 from warehouse.analysis.baseline_series import Series
 from warehouse.analysis.comparable import Side, why_not
 from warehouse.analysis.phases import Plateau, shared_levels
+from warehouse.analysis.requests import Span
 from warehouse.analysis.resampling import Blocks
 from warehouse.analysis.run_readings import THROUGHPUT, readings
 from warehouse.errors import InvalidInputError
 from warehouse.questions import baseline_series
 from warehouse.questions.asking import Piece
+from warehouse.questions.baseline_series import Told
 from warehouse.questions.run_compare import TIMED, requests_in
 from warehouse.questions.run_parts import LOAD, elapsed_s
 
@@ -29,8 +31,17 @@ class Member:
     is_deleted: bool
 
 
-def piece(baseline_id: str, run_id: str) -> Piece:
-    """The runs of a baseline and the one that is compared, each with its requests, plateaus and labels."""
+@dataclass(frozen=True)
+class Cut:
+    """What a run tells of each endpoint and of all together, over how many seconds."""
+
+    told: dict[str, Told]
+    together: dict[str, Told]
+    seconds: float
+
+
+def piece(baseline_ids: Sequence[str], run_ids: Sequence[str]) -> Piece:
+    """Runs and those of baselines, each with its requests, plateaus and labels."""
     return Piece(
         "runs",
         f"""
@@ -38,7 +49,8 @@ def piece(baseline_id: str, run_id: str) -> Piece:
             SELECT run_no, run_id, target, state, scenario_hash, plan, raw_deleted_at,
                 coalesce(started_at, requested_at) AS began_at, ended_at
             FROM run
-            WHERE run_id = $run OR run_id IN (SELECT run_id FROM baseline_run WHERE baseline_id = $baseline)
+            WHERE list_contains($runs::VARCHAR[], run_id) OR run_id IN (
+                SELECT run_id FROM baseline_run WHERE list_contains($baselines::VARCHAR[], baseline_id))
         ),
         asked_for AS (
             SELECT run_no, {TIMED} AS requests
@@ -57,22 +69,39 @@ def piece(baseline_id: str, run_id: str) -> Piece:
             coalesce({elapsed_s("ended_at")}, 0) AS length_s, requests, plateaus, labels
         FROM chosen LEFT JOIN asked_for USING (run_no) LEFT JOIN still USING (run_no)
             LEFT JOIN named USING (run_no)
-        ORDER BY run_id = $run, run_id
+        ORDER BY run_id
         """,
-        {"run": run_id, "baseline": baseline_id},
+        {"runs": list(run_ids), "baselines": list(baseline_ids)},
     )
 
 
-def series(found: pa.Table, run_id: str, chosen: Sequence[str]) -> tuple[list[Series], str]:
+class Cuts:
+    """What runs tell over spans of time, computed once for each run and its spans; no endpoint means all."""
+
+    def __init__(self, endpoints: Sequence[str] = ()) -> None:
+        self._endpoints = endpoints
+        self._made: dict[tuple[str, tuple[tuple[Span, ...], ...]], Cut] = {}
+
+    def of(self, side: Side, levels: Sequence[tuple[Span, ...]]) -> Cut:
+        """What a run tells over the spans of each level."""
+        key = (side.run_id, tuple(levels))
+        if key not in self._made:
+            blocks = Blocks.cut(side.requests, levels)
+            told = baseline_series.told_of(blocks, side.labels, self._endpoints)
+            self._made[key] = Cut(told, {"": readings(blocks)}, float(blocks.seconds.sum()))
+        return self._made[key]
+
+
+def members(found: pa.Table) -> dict[str, Member]:
+    """The runs that were read, by their ids."""
+    return {each.side.run_id: each for each in (_member(found, place) for place in range(found.num_rows))}
+
+
+def series(now: Member, others: Sequence[Member], cuts: Cuts) -> tuple[list[Series], str]:
     """The series of each endpoint, and throughput of all; how they were made, in words.
 
-    Raises InvalidInputError where the run is not there or cannot be compared with each of the baseline's.
+    Raises InvalidInputError where the run cannot be compared with each of the baseline's.
     """
-    members = [_member(found, place) for place in range(found.num_rows)]
-    now = next((each for each in members if each.side.run_id == run_id), None)
-    if now is None:
-        raise InvalidInputError(f"there is no run {run_id}", field="run", hint="It may have been deleted.")
-    others = [each for each in members if each is not now]
     for other in others:
         _refuse(other, now)
     if not others:
@@ -81,11 +110,10 @@ def series(found: pa.Table, run_id: str, chosen: Sequence[str]) -> tuple[list[Se
     levels = shared_levels([side.steady for side in sides])
     if not levels[-1]:
         raise InvalidInputError("they have no steady phase in common", field="run")
-    cuts = [Blocks.cut(side.requests, own) for side, own in zip(sides, levels, strict=True)]
-    told = [baseline_series.told_of(cut, side.labels, chosen) for cut, side in zip(cuts, sides, strict=True)]
-    together = [{"": readings(cut)} for cut in cuts]
-    made = [*baseline_series.of_runs(told), *baseline_series.of_runs(together, (THROUGHPUT,))]
-    return made, f"steady {float(cuts[-1].seconds.sum()):.0f} s of each"
+    made = [cuts.of(side, own) for side, own in zip(sides, levels, strict=True)]
+    found = baseline_series.of_runs([each.told for each in made])
+    found += baseline_series.of_runs([each.together for each in made], (THROUGHPUT,))
+    return found, f"steady {made[-1].seconds:.0f} s of each"
 
 
 def _refuse(other: Member, now: Member) -> None:

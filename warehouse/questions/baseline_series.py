@@ -18,13 +18,13 @@ Told = Mapping[str, Reading]
 """What a run tells of an endpoint, by measure."""
 
 
-def of_stretches(found: pa.Table, baseline: int, span_s: float) -> list[Series]:
-    """Of each endpoint that any stretch has; those numbered below `baseline` are the baseline's."""
-    runs: list[dict[str, Told]] = [{} for _ in range(baseline + 1)]
+def told_of_stretches(found: pa.Table, count: int, span_s: float) -> list[dict[str, Told]]:
+    """What each of so many stretches tells of each endpoint that was probed in it."""
+    runs: list[dict[str, Told]] = [{} for _ in range(count)]
     for place in range(found.num_rows):
         blocks = Blocks.cut(requests_in(found["requests"][place]), [((0.0, span_s),)])
         runs[found["run"][place].as_py()][found["endpoint"][place].as_py()] = readings(blocks)
-    return of_runs(runs)
+    return runs
 
 
 def of_runs(runs: Sequence[Mapping[str, Told]], measures: Sequence[str] = OF_ENDPOINT) -> list[Series]:
