@@ -137,6 +137,12 @@ def _changed(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     size = "from nothing" if row["size_ratio"] is None else f"{row['size_ratio']:+.0%}"
     if row["low_ratio"] is not None:
         size += f" ({row['low_ratio']:+.0%} to {row['high_ratio']:+.0%})"
+    if row["low_difference"] is not None:
+        low, difference, high = (
+            100 * share
+            for share in (row["low_difference"], row["after"] - row["before"], row["high_difference"])
+        )
+        size += f", {difference:+.1f} points ({low:+.1f} to {high:+.1f})"
     return _what(row), _level(row["before"], row["unit"]), _level(row["after"], row["unit"]), size
 
 

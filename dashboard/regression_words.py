@@ -80,12 +80,23 @@ def levels(row: Row) -> str:
 
 
 def size(row: Row) -> str:
-    """`+75 % (+68 % to +81 %)`, with the 95 % interval; from nothing there is no ratio."""
+    """`+75 % (+68 % to +81 %)`, with the 95 % interval; from nothing there is no ratio.
+
+    Of shares of errors the interval is that of the difference: `+400 %, +4.0 points (+2.9 to +5.3 points)`.
+    """
     ratio, low, high = row["size_ratio"], row["low_ratio"], row["high_ratio"]
-    if ratio is None:
-        return "from nothing"
     between = "" if low is None else f" ({_percent(low)} to {_percent(high)})"
-    return f"{_percent(ratio)}{between}"
+    relative = "from nothing" if ratio is None else f"{_percent(ratio)}{between}"
+    low, high = row.get("low_difference"), row.get("high_difference")
+    if low is None or high is None:
+        return relative
+    difference = row["after"] - row["before"]
+    return f"{relative}, {_points(difference)} points ({_points(low)} to {_points(high)} points)"
+
+
+def _points(share: float) -> str:
+    """A difference of shares in percentage points: two digits where it is small."""
+    return f"{100 * share:+.1f}" if abs(share) >= 0.001 else f"{100 * share:+.2f}"
 
 
 def _percent(ratio: float) -> str:

@@ -24,8 +24,9 @@ class Verdict(StrEnum):
 class Found:
     """A change point of a series: when (UTC, naive), from what to what, how sure, after how many points.
 
-    Ratios are relative sizes; None where it was nothing before. `looked_back`: found in what was
-    measured before the series was watched.
+    Ratios are relative sizes; None where it was nothing before. Of shares of errors the interval is that
+    of the difference, after less before. `looked_back`: found in what was measured before the series was
+    watched.
     """
 
     series: Watched
@@ -40,6 +41,8 @@ class Found:
     point_s: int | None
     points_after: int
     looked_back: bool = False
+    low_difference: float | None = None
+    high_difference: float | None = None
 
     @property
     def verdict(self) -> Verdict:

@@ -20,12 +20,12 @@ import pyarrow as pa
 from warehouse import regressions, run_lookout
 from warehouse.change_points import Found, Judged
 from warehouse.coincidence import POINTS_AROUND, co_movements
+from warehouse.error_shares import as_counted
 from warehouse.errors import PerfhouseError
 from warehouse.following import MEMORY, Following, Thresholds
 from warehouse.model import now
 from warehouse.questions.asking import Statement
 from warehouse.questions.judge_again import ERRORS
-from warehouse.questions.percentiles import EndpointSummary, latency_summary
 from warehouse.reader import Reader
 from warehouse.run_lookout import KIND as LOADTEST
 from warehouse.watched import (
@@ -37,7 +37,6 @@ from warehouse.watched import (
     Source,
     Watched,
     foremost_shapes,
-    window_of,
 )
 
 if TYPE_CHECKING:
@@ -188,27 +187,11 @@ class Lookout:
 
     def _counted(self, found: Sequence[Found]) -> list[Found]:
         """What was found, shares of errors as they were counted where they were, not as they were watched."""
-        told = []
-        for each in found:
-            if each.metric.name != ERRORS:
-                told.append(each)
-                continue
-            until = each.at + timedelta(seconds=self._step_s * each.points_after)
-            before, after = self._share(each, each.at - DAY, each.at), self._share(each, each.at, until)
-            if before is None or after is None:
-                told.append(each)
-            elif abs(after - before) >= each.metric.floor:
-                size = after / before - 1 if before else None
-                told.append(replace(each, before=before, after=after, size=size, low=None, high=None))
-        return told
-
-    def _share(self, found: Found, start: datetime, end: datetime) -> float | None:
-        """The share of errors of an endpoint's attempts in a window; None where none was made."""
-        asked = EndpointSummary(
-            **window_of(start, end), target=(found.series.target,), endpoint=(found.series.object,)
+        told = (
+            as_counted(self._ask, each, self._step_s) if each.metric.name == ERRORS else each
+            for each in found
         )
-        rows = self._ask(latency_summary(asked)).to_pylist()
-        return None if not rows or rows[0]["error_ratio"] is None else float(rows[0]["error_ratio"])
+        return [each for each in told if each is not None]
 
     def _ask(self, statement: Statement) -> pa.Table:
         return self._reader.answer(statement)

@@ -202,11 +202,12 @@ def _begin(connection: DuckDBPyConnection, found: Found, at: datetime) -> str:
 
 def _keep(connection: DuckDBPyConnection, regression_id: str, role: Role, found: Found, at: datetime) -> None:
     connection.execute(
-        "INSERT INTO change_point VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO change_point VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             *(regression_id, role, *_series(found), found.metric.unit, found.metric.direction),
             *(found.at, at, found.before, found.after, found.size, found.low, found.high),
             *(found.confidence, found.point_s, found.points_after, found.looked_back),
+            *(found.low_difference, found.high_difference),
         ],
     )
 

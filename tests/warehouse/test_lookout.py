@@ -128,6 +128,23 @@ def test_errors_are_told_as_they_were_counted(world: World, lookout: Lookout, as
     assert told["after"] == pytest.approx(0.25, abs=0.04)
 
 
+def test_errors_are_told_with_the_interval_of_their_difference(
+    world: World, lookout: Lookout, ask: Ask
+) -> None:
+    lookout.look()
+    world.go_on(world.at + timedelta(hours=3), failing=0.25)
+    lookout.look()
+    (told,) = [row for row in found(ask) if row["metric"] == "error_ratio"]
+    assert told["low_ratio"] is None, "from nothing there is no ratio"
+    assert told["low_difference"] < told["after"] - told["before"] < told["high_difference"]
+    assert told["low_difference"] < 0.25 < told["high_difference"]
+    n = 24 * told["points_after"]
+    width = told["high_difference"] - told["low_difference"]
+    assert width >= 0.9 * 2 * 1.96 * (0.25 * 0.75 / n) ** 0.5, "no narrower than so many attempts allow"
+    latency = [row for row in found(ask) if row["unit"] == "ms"]
+    assert all(row["low_difference"] is None for row in latency)
+
+
 def test_history_is_looked_back_at_when_the_watch_begins(world: World, lookout: Lookout, ask: Ask) -> None:
     world.go_on(world.at + timedelta(hours=5), cart_ms=70.0)
     lookout.look()

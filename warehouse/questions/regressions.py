@@ -6,7 +6,7 @@ from warehouse.questions.asking import IN_WINDOW, Asked, Nothing, Statement, Tex
 
 CHANGE = """
     kind, target, object, metric, unit, direction, before, after, size_ratio, low_ratio, high_ratio,
-    confidence, point_s, points_after, looked_back
+    low_difference, high_difference, confidence, point_s, points_after, looked_back
 """
 """What a change point tells."""
 
@@ -68,7 +68,8 @@ def regressions(asked: Regressions) -> Statement:
     """What stood within the window: changed in it, or was not resolved before it. The newest first.
 
     `before` and `after` are levels of points of `point_s` seconds, free of the season; of shares of errors
-    what was counted. Ratios are relative sizes with the ends of a 95 % interval.
+    what was counted. Ratios are relative sizes with the ends of a 95 % interval; of shares of errors it is
+    that of the difference, after less before (`low_difference`, `high_difference`).
     """
     return Statement(
         f"""
