@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 import streamlit as st
@@ -20,6 +21,20 @@ MOST_ROWS = 14
 """A table so long is shown whole."""
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What is held against a baseline, in words: itself, and the parts the baseline is made of."""
+
+    name: str
+    part: str
+    parts: str
+    another: str
+
+
+OF_WINDOW = Compared("window", "stretch", "stretches", "another stretch")
+OF_RUN = Compared("load test", "load test", "load tests", "another load test")
+
+
 def link(target: str | None) -> None:
     """A link to how the window compares."""
     st.page_link(
@@ -30,14 +45,14 @@ def link(target: str | None) -> None:
     )
 
 
-def findings(answer: data.Answer, active: Row) -> None:
-    """How the window compares: verdicts counted, then each endpoint and measure."""
+def findings(answer: data.Answer, active: Row, what: Compared = OF_WINDOW) -> None:
+    """How a window or load test compares: verdicts counted, then each endpoint and measure."""
     with st.container(border=True, key="findings"):
         st.header("Against the baseline", anchor=False)
         if isinstance(answer, RefusedError):
             st.info(
                 f"{fmt.plain(answer.message)}. {fmt.plain(answer.hint)}".strip(),
-                title="This window cannot be compared",
+                title=f"This {what.name} cannot be compared",
                 icon=":material/info:",
             )
             return
@@ -45,7 +60,7 @@ def findings(answer: data.Answer, active: Row) -> None:
         if rows is None:
             return
         if rows.is_empty():
-            st.markdown("Neither this window nor the baseline has attempts.")
+            st.markdown(f"Neither this {what.name} nor the baseline has measurements.")
             return
         found = words.by_verdict(rows.to_dicts())
         with st.container(horizontal=True, gap="small"):
@@ -54,10 +69,11 @@ def findings(answer: data.Answer, active: Row) -> None:
         _table(found)
         first = found[0]
         runs = max(row["runs"] for row in found)
+        as_long = " as long as this window" if what is OF_WINDOW else ""
         panels.note(
-            f"Against {fmt.plain(active['name'])}: {fmt.plural(runs, 'stretch', 'stretches')} as long as "
-            f"this window, {first['how']}. The interval is what another stretch with nothing changed would "
-            "leave open. No change: one of 20 % would have been told."
+            f"Against {fmt.plain(active['name'])}: {fmt.plural(runs, what.part, what.parts)}{as_long}, "
+            f"{first['how']}. The interval is what {what.another} with nothing changed would leave open. "
+            "No change: one of 20 % would have been told."
         )
 
 

@@ -1,21 +1,32 @@
-"""A target's window against its baseline: verdicts per endpoint and percentile, pinning, the list."""
+"""A target's window or load test against its baseline: verdicts per endpoint, pinning, the list."""
 
 from __future__ import annotations
 
 import polars as pl
 import streamlit as st
 
-from dashboard import baseline_parts, choices, controls, data, latency_parts, page, panels
+from dashboard import (
+    baseline_again,
+    baseline_loads,
+    baseline_parts,
+    choices,
+    controls,
+    data,
+    latency_parts,
+    page,
+    panels,
+)
 from dashboard import format as fmt
 from dashboard.baseline_words import Row
 from dashboard.controls import Scene
 from dashboard.data import question
 
 
-def targets(answer: data.Answer | None) -> list[str]:
-    """The targets that were ever probed, by name."""
-    rows = page.frame(answer)
-    return [] if rows is None else sorted(rows["target"].unique())
+def targets() -> list[str]:
+    """The targets that were ever probed or have a baseline, by name."""
+    known = data.ask({"endpoints": question("endpoints"), "baselines": question("baselines")})
+    frames = [page.frame(answer) for answer in known.values()]
+    return sorted({target for rows in frames if rows is not None for target in rows["target"]})
 
 
 def asked_target(known: list[str]) -> str | None:
@@ -25,17 +36,21 @@ def asked_target(known: list[str]) -> str | None:
 
 
 def questions(scene: Scene) -> dict[str, data.Question]:
-    """The target's baselines, and the comparison with the active one where it is a period."""
-    known = data.ask({"endpoints": question("endpoints")})
-    target = asked_target(targets(known["endpoints"]))
+    """The target's baselines, and the comparison with the active one of a window or a load test."""
+    target = asked_target(targets())
     if target is None:
         return {}
     asked = {"baselines": question("baselines", target=[target])}
-    active = active_of(data.ask(asked)["baselines"])
-    if active is not None and active["kind"] == "period":
-        past = scene.past
-        asked["findings"] = question("baseline_compare", past, target=target)
-    return asked
+    known = page.frame(data.ask(asked)["baselines"])
+    if known is None:
+        return asked
+    active = active_of(known)
+    asked |= baseline_again.questions(scene, target, known.to_dicts())
+    if active is None:
+        return asked
+    if active["kind"] == "runs":
+        return asked | baseline_loads.questions(target, active)
+    return asked | {"findings": question("baseline_compare", scene.past, target=target)}
 
 
 def active_of(answer: data.Answer | None) -> Row | None:
@@ -46,7 +61,7 @@ def active_of(answer: data.Answer | None) -> Row | None:
 
 def body(scene: Scene, answers: page.Answers) -> None:
     """The choice of the target, how its window compares, then pinning and the list."""
-    known = targets(answers["endpoints"])
+    known = targets()
     if not known:
         panels.nothing_here(scene, "probe attempts", None)
         return
@@ -57,10 +72,11 @@ def body(scene: Scene, answers: page.Answers) -> None:
     active = active_of(rows)
     if active is None:
         _none_active(target, is_empty=rows.is_empty())
+    elif "runs" in answers:
+        baseline_loads.show(scene, answers, active)
     elif "findings" in answers:
         baseline_parts.findings(answers["findings"], active)
-    else:
-        _of_runs(active)
+    baseline_again.show(scene, rows.to_dicts(), answers.get("again"))
     baseline_parts.pin_form(scene, target)
     if not rows.is_empty():
         baseline_parts.listed(scene, rows.to_dicts())
@@ -81,16 +97,6 @@ def _none_active(target: str, *, is_empty: bool) -> None:
             f"{fmt.plain(target)} {told}. Choose a range in which all was well, a day or a week "
             "best, and pin it below: the last hour is then held against it, endpoint by endpoint. "
             "`perfhouse.py baseline pin` does the same from the command line."
-        )
-
-
-def _of_runs(active: Row) -> None:
-    """The active baseline is of load tests: probes are not compared with those."""
-    with st.container(border=True, key="of_runs"):
-        st.header("The active baseline is of load tests", anchor=False)
-        st.markdown(
-            f"{fmt.plain(active['name'])} is compared with load tests: "
-            "`perfhouse.py baseline compare --run`. Pin a window below to compare probes."
         )
 
 

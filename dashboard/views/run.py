@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import (
     access,
+    baseline_loads,
     controls,
     data,
     page,
@@ -46,6 +47,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
         asked |= run_live.questions(first, run_live.length_of(first, plan), run_report.phase())
         if not words.is_active(first):
             asked["saturation"] = question("run_saturation", run_id=chosen())
+            asked["pinned"] = question("baselines", target=[first["target"]])
         asked["runs"] = question("runs", scenario=[first["scenario"]], baseline=True)
     return asked
 
@@ -62,7 +64,7 @@ def body(scene: Scene, answers: page.Answers) -> None:
     row, mine = found.row(0, named=True), access.mine()
     plan = Plan.model_validate_json(row["plan"])
     _head(scene, row)
-    _actions(row, answers["runs"], mine)
+    _actions(row, answers, mine)
     run_report.verdict(row, plan)
     mark_s = None if words.is_active(row) else run_broke.show(answers["saturation"])
     run_live.show(scene, row, plan, mine, mark_s)
@@ -96,11 +98,12 @@ def _head(scene: Scene, row: dict[str, Any]) -> None:
             st.warning(mark.help, title=mark.text.capitalize(), icon=mark.icon)
 
 
-def _actions(row: dict[str, Any], baselines: data.Answer, mine: Access) -> None:
+def _actions(row: dict[str, Any], answers: page.Answers, mine: Access) -> None:
     """Everything that can be done with it."""
     with st.container(horizontal=True, vertical_alignment="center", key="run_actions"):
         if not words.is_active(row):
-            _compare(row, page.frame(baselines))
+            _compare(row, page.frame(answers["runs"]))
+            baseline_loads.link(row, answers.get("pinned"))
         run_manage.buttons(row, mine, "run")
         if row["started_at"]:
             window = absolute(row["started_at"], row["ended_at"] or now())

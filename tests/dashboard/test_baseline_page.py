@@ -104,6 +104,45 @@ def test_nothing_pinned_says_what_to_do_and_pinning_compares(
         assert client.ask("baselines").is_empty()
 
 
+def test_history_is_judged_again_under_another_baseline(served: WarehouseProcess, open_page: Open) -> None:
+    """The slow hour was made the active baseline; the calm day before judges it otherwise."""
+    with served.client("cli") as client:
+        for row in client.ask("baselines").to_dicts():
+            client.remove_baseline(row["baseline_id"])  # of the first try
+        calm = client.pin_baseline(
+            "shop", "calm `day`", start=NOW - timedelta(hours=9), end=NOW - timedelta(hours=1)
+        )["baseline_id"]
+        slow = client.pin_baseline("shop", "slow", start=NOW - timedelta(hours=1), end=NOW)["baseline_id"]
+    window = absolute(NOW - timedelta(minutes=15), NOW)
+    app = open_page(served, "baseline", range=window)
+    assert not app.exception
+    assert "Judge history again under another baseline" in texts(app)
+    assert len(app.dataframe) == 1, "nothing is judged before a baseline is chosen"
+    app.selectbox(key="again_choice").set_value(calm).run()
+    app.selectbox(key="back_choice").set_value("12").run()
+    assert not app.exception
+    assert calm in app.query_params["again"]
+    assert "12" in app.query_params["back"]
+    said = texts(app)
+    assert "Under **calm \\`day\\`**: of 12 windows 4 regressed, 0 improved." in said
+    assert "Under **slow** (active): of 12 windows 0 regressed, 8 improved" in said
+    told = app.dataframe[1].value.to_dict("records")
+    assert list(told[0]) == ["When", "Endpoint", "Measure", "Under calm `day`", "Under slow (active)"]
+    carts = [row for row in told if (row["Endpoint"], row["Measure"]) == ("GET /cart", "p50")]
+    newest, oldest = carts[0], carts[-1]
+    assert newest["Under calm `day`"].startswith("▼ regressed +")
+    assert " % to +" in newest["Under calm `day`"], "with its interval"
+    assert oldest["Under slow (active)"].startswith("▲ improved -")
+    assert oldest["Under calm `day`"].startswith("no change")
+
+    again = open_page(served, "baseline", range="15m", live="1", again=calm)
+    assert not again.exception
+    assert "This waits while the page is live" in texts(again)
+    with served.client("cli") as client:
+        for each in (calm, slow):
+            client.remove_baseline(each)
+
+
 def test_who_may_not_act_reads_and_pins_nothing(
     served: WarehouseProcess, open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
