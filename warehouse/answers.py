@@ -39,18 +39,27 @@ class Answer:
     was_kept: bool = False
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """An answer about a window that ended at `end` (UTC, naive), made while the stand had that number."""
+
+    number: int
+    end: datetime
+    body: bytes
+
+
 class Answers:
     """Answers as they are sent. Used by any thread.
 
     One is kept where its window ended before `sealing_until`: a row of that time moves the stand when it
-    comes, as does everything but the batches of newer rows. Kept answers are those of the present stand.
+    comes, as does everything but the batches of newer rows. It is given while what lies before its window's
+    end stands as it did.
     """
 
     def __init__(self, store: Store, reader: Reader) -> None:
         self._store, self._reader = store, reader
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
-        self._stand = -1
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._bytes = 0
         self._settled: tuple[int, datetime | None] = (-1, None)
 
@@ -60,13 +69,13 @@ class Answers:
             return Answer(self._made(name, question, asked, form))
         stand = self._store.stand.number
         key = (name, asked, form)
-        known = self._find(key, stand)
+        known = self._find(key)
         if known is not None:
             return Answer(known, was_kept=True)
         body = self._made(name, question, asked, form)
         settled = self._settled_until(stand)
         if settled is not None and stored(asked.end) <= settled and self._store.stand.number == stand:
-            self._keep(key, stand, body)
+            self._keep(key, _Kept(stand, stored(asked.end), body))
         return Answer(body)
 
     def _made(self, name: str, question: Callable[[Any], Statement], asked: Any, form: Format) -> bytes:
@@ -83,24 +92,31 @@ class Answers:
             self._settled = (stand, until)
         return until
 
-    def _find(self, key: Hashable, stand: int) -> bytes | None:
+    def _find(self, key: Hashable) -> bytes | None:
         with self._lock:
-            if self._stand != stand:
+            kept = self._kept.get(key)
+            if kept is None:
                 return None
-            body = self._kept.get(key)
-            if body is not None:
-                self._kept.move_to_end(key)
-            return body
+            if not self._stands(kept):
+                self._drop(key)
+                return None
+            self._kept.move_to_end(key)
+            return kept.body
 
-    def _keep(self, key: Hashable, stand: int, body: bytes) -> None:
-        """Keep it in place of those asked for longest ago; all of an earlier stand go."""
+    def _stands(self, kept: _Kept) -> bool:
+        return self._store.stand.unchanged_until(kept.number) >= kept.end
+
+    def _drop(self, key: Hashable) -> None:
+        self._bytes -= len(self._kept.pop(key).body)
+
+    def _keep(self, key: Hashable, fresh: _Kept) -> None:
+        """Keep it in place of those that stand no more, and of those asked for longest ago."""
         with self._lock:
-            if self._stand < stand:
-                self._kept.clear()
-                self._stand, self._bytes = stand, 0
-            if self._stand > stand or key in self._kept or len(body) > LARGEST:
+            for each in [each for each, kept in self._kept.items() if not self._stands(kept)]:
+                self._drop(each)
+            if key in self._kept or len(fresh.body) > LARGEST:
                 return
-            self._kept[key] = body
-            self._bytes += len(body)
+            self._kept[key] = fresh
+            self._bytes += len(fresh.body)
             while self._bytes > MOST_BYTES:
-                self._bytes -= len(self._kept.popitem(last=False)[1])
+                self._drop(next(iter(self._kept)))

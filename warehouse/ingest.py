@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from warehouse import tiers, versions
+from warehouse.cells import DAY
 from warehouse.checks import Incoming
 from warehouse.model import Receipt, now
 from warehouse.series import ATTEMPT_SERIES, SAMPLE_SERIES, add_series
 from warehouse.shapes import add_shapes, insert_stats
-from warehouse.stand import Stand
+from warehouse.stand import EVER, Stand
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -74,13 +75,14 @@ INSERTS = {
 def store_batch(connection: DuckDBPyConnection, incoming: Incoming, stand: Stand) -> Receipt:
     """Store a batch in one transaction, its `batch_id` with it. A known `batch_id` changes nothing.
 
-    The stand moves where the batch brings new series, or rows of time that may be sealed.
+    The stand moves where the batch brings new series, the text of a known query, or rows of time that may be
+    sealed.
     """
     with ExitStack() as moved:
-        return _store(connection, incoming, lambda: moved.enter_context(stand.moving()))
+        return _store(connection, incoming, lambda since: moved.enter_context(stand.moving(since)))
 
 
-def _store(connection: DuckDBPyConnection, incoming: Incoming, move: Callable[[], None]) -> Receipt:
+def _store(connection: DuckDBPyConnection, incoming: Incoming, move: Callable[[datetime], None]) -> Receipt:
     connection.execute("BEGIN")
     try:
         known = connection.execute(
@@ -112,12 +114,12 @@ def _receipt(
     return Receipt(batch_id=batch_id, stored=stored, overflowed=overflowed, **by_kind)
 
 
-def _insert(connection: DuckDBPyConnection, incoming: Incoming, move: Callable[[], None]) -> Receipt:
+def _insert(connection: DuckDBPyConnection, incoming: Incoming, move: Callable[[datetime], None]) -> Receipt:
     received_at = now().replace(tzinfo=None)
     for kind, table in incoming.tables.items():
         connection.register(f"incoming_{kind}", table)
     known = _series(connection)
-    overflowed = _add_referred(connection, incoming, received_at)
+    overflowed, filled = _add_referred(connection, incoming, received_at)
     for kind, statement in INSERTS.items():
         if incoming.rows(kind):
             source = {"source": incoming.source} if "$source" in statement else {}
@@ -126,8 +128,11 @@ def _insert(connection: DuckDBPyConnection, incoming: Incoming, move: Callable[[
         insert_stats(connection)
     if incoming.rows("versions"):
         versions.note(connection, incoming.tables["versions"], incoming.source)
-    if tiers.note_late(connection, incoming) or _series(connection) != known:
-        move()
+    late = tiers.note_late(connection, incoming)
+    if filled or _series(connection) != known:
+        move(EVER)
+    elif late is not None:
+        move(tiers.floor(late, DAY))
     counts = [incoming.rows(kind) for kind in COUNTED]
     counts.append(sum(incoming.rows(kind) for kind in incoming.tables if kind not in (*COUNTED, "versions")))
     connection.execute(
@@ -143,11 +148,16 @@ def _series(connection: DuckDBPyConnection) -> int:
     return int(connection.execute("SELECT count(*) FROM series").fetchall()[0][0])
 
 
-def _add_referred(connection: DuckDBPyConnection, incoming: Incoming, received_at: datetime) -> int:
-    """Make the series and query shapes that the rows refer to; how many rows found no series."""
-    overflowed = 0
+def _add_referred(
+    connection: DuckDBPyConnection, incoming: Incoming, received_at: datetime
+) -> tuple[int, bool]:
+    """Make the series and query shapes that the rows refer to.
+
+    How many rows found no series, and whether known shapes were told of for the first time.
+    """
+    overflowed, filled = 0, False
     if incoming.rows("attempts") or incoming.rows("samples"):
         overflowed = add_series(connection, incoming.source, received_at)
     if incoming.rows("query_shapes") or incoming.rows("query_stats"):
-        add_shapes(connection, incoming.source)
-    return overflowed
+        filled = add_shapes(connection, incoming.source)
+    return overflowed, filled

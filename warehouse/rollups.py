@@ -17,6 +17,7 @@ from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span, attemp
 from warehouse.model import MAX_FUTURE
 from warehouse.objectives import ABOVE
 from warehouse.placing import DAYS, OUTCOMES, fold, insert, replace, replace_day
+from warehouse.stand import EVER
 from warehouse.tiers import ATTEMPT, FINE_DAYS, floor, following, of_unix
 from warehouse.transaction import transaction
 
@@ -40,8 +41,11 @@ class Hands(Protocol):
     def reading(self) -> AbstractContextManager[DuckDBPyConnection]:
         """A connection in a transaction of its own: all that is read is of one moment."""
 
-    def write(self, work: Callable[[DuckDBPyConnection], T]) -> T:
-        """Run `work` on the writer's connection, if the file is still the one that was read."""
+    def write(self, work: Callable[[DuckDBPyConnection], T], since: datetime = EVER) -> T:
+        """Run `work` on the writer's connection, if the file is still the one that was read.
+
+        It changes nothing that answers about windows before `since` are made of.
+        """
 
     def stopped(self) -> bool:
         """Whether to leave the rest for another time."""
@@ -58,8 +62,9 @@ class Alone:
         """The connection itself."""
         yield self._connection
 
-    def write(self, work: Callable[[DuckDBPyConnection], T]) -> T:
+    def write(self, work: Callable[[DuckDBPyConnection], T], since: datetime = EVER) -> T:
         """At once."""
+        del since  # nobody keeps anything
         return work(self._connection)
 
     def stopped(self) -> bool:
@@ -76,7 +81,7 @@ def build(
 
 def keep_up(hands: Hands, at: datetime, on_step: Callable[[datetime], None] = lambda _: None) -> None:
     """Seal what is old enough at `at`, then compute again what changed. Raises StorageError."""
-    until = hands.write(lambda connection: _begin(connection, at))
+    until = _begin(hands, at)
     if until is None:
         return
     while not hands.stopped() and (sealed := _seal(hands, until, at)) is not None:
@@ -87,36 +92,53 @@ def keep_up(hands: Hands, at: datetime, on_step: Callable[[datetime], None] = la
         renew(hands, at)
 
 
-def _begin(connection: DuckDBPyConnection, at: datetime) -> datetime | None:
-    """Move `sealing_until`: from now on rows before it are noted as late. None where there is nothing."""
-    oldest, newest = connection.execute("SELECT min(ts), max(ts) FROM attempt").fetchall()[0]
-    tier = tiers.read(connection, ATTEMPT)
-    if tier.sealed_until is None and oldest is None:
-        return None
+def _begin(hands: Hands, at: datetime) -> datetime | None:
+    """Move `sealing_until`: from now on rows before it are noted as late. None where there is nothing.
+
+    Where it stays, nothing is written.
+    """
+    with hands.reading() as connection:
+        tier = tiers.read(connection, ATTEMPT)
+        oldest, newest = connection.execute("SELECT min(ts), max(ts) FROM attempt").fetchall()[0]
+    until = floor(at - REST, FIVE_MINUTES)
+    if newest is not None:
+        until = min(until, following(newest, FIVE_MINUTES))
+    if tier.sealed_until is None or tier.sealing_until is None:
+        return None if oldest is None else hands.write(lambda writing: _start(writing, oldest, until))
+    if tier.sealed_until > at + MAX_FUTURE:
+        return hands.write(lambda writing: _unseal(writing, floor(at, DAY), until))
+    if until <= tier.sealing_until:
+        return tier.sealing_until
+    return hands.write(lambda writing: _go_on(writing, until), tier.sealing_until)
+
+
+def _go_on(connection: DuckDBPyConnection, until: datetime) -> datetime:
     with transaction(connection):
-        if tier.sealed_until is not None and tier.sealed_until > at + MAX_FUTURE:
-            _unseal(connection, floor(at, DAY))
-            tier = tiers.read(connection, ATTEMPT)
-        until = floor(at - REST, FIVE_MINUTES)
-        if newest is not None:
-            until = min(until, floor(newest, FIVE_MINUTES) + timedelta(seconds=FIVE_MINUTES))
-        until = max(until, tier.sealing_until or until)
-        first = tier.sealed_until or min(floor(oldest, DAY), until)
-        if (until, first) != (tier.sealing_until, tier.sealed_until):
-            tiers.move(connection, ATTEMPT, sealing_until=until, sealed_until=first)
+        tiers.move(connection, ATTEMPT, sealing_until=until)
+    return until
+
+
+def _start(connection: DuckDBPyConnection, oldest: datetime, until: datetime) -> datetime:
+    """There is something to seal for the first time, from the day of the oldest attempt on."""
+    first = min(floor(oldest, DAY), until)
+    with transaction(connection):
+        tiers.move(connection, ATTEMPT, sealing_until=until, sealed_until=first)
         if tiers.read(connection, DAYS).sealed_until is None:
             tiers.move(connection, DAYS, sealed_until=floor(first, DAY))
     return until
 
 
-def _unseal(connection: DuckDBPyConnection, since: datetime) -> None:
-    """Forget the cells that a clock far ahead sealed: their hours are yet to come."""
-    for table in (*TABLES.values(), OUTCOMES, ABOVE):
-        connection.execute(f"DELETE FROM {table} WHERE ts >= ?", [since])
-    connection.execute("DELETE FROM dirty WHERE tier = ? AND hour >= ?", [ATTEMPT, since])
-    tiers.move(connection, ATTEMPT, sealing_until=since, sealed_until=since)
-    days = tiers.read(connection, DAYS).sealed_until
-    tiers.move(connection, DAYS, sealed_until=min(since, days or since))
+def _unseal(connection: DuckDBPyConnection, since: datetime, until: datetime) -> datetime:
+    """Forget cells that a clock far ahead sealed, whose hours are yet to come: seal anew up to `until`."""
+    until = max(until, since)
+    with transaction(connection):
+        for table in (*TABLES.values(), OUTCOMES, ABOVE):
+            connection.execute(f"DELETE FROM {table} WHERE ts >= ?", [since])
+        connection.execute("DELETE FROM dirty WHERE tier = ? AND hour >= ?", [ATTEMPT, since])
+        tiers.move(connection, ATTEMPT, sealing_until=until, sealed_until=since)
+        days = tiers.read(connection, DAYS).sealed_until
+        tiers.move(connection, DAYS, sealed_until=min(since, days or since))
+    return until
 
 
 def _seal(hands: Hands, until: datetime, at: datetime) -> datetime | None:
@@ -143,7 +165,7 @@ def _seal(hands: Hands, until: datetime, at: datetime) -> datetime | None:
                 if is_recent(Span(start, end), at) and tiers.read(writing, tiers.FINE).raw_from is None:
                     tiers.move(writing, tiers.FINE, raw_from=start)
 
-    hands.write(put)
+    hands.write(put, floor(start, HOUR))
     return end
 
 
@@ -180,7 +202,7 @@ def _seal_days(hands: Hands) -> None:
                         insert(writing, cells)
                         tiers.move(writing, DAYS, sealed_until=following(start, DAY))
 
-        hands.write(put)
+        hands.write(put, start)
 
 
 def renew(hands: Hands, at: datetime) -> int:
@@ -194,8 +216,9 @@ def renew(hands: Hands, at: datetime) -> int:
     for day in days:
         if hands.stopped():
             break
-        if tier.raw_from is not None and of_unix(day * DAY) < tier.raw_from:
-            done += hands.write(lambda writing, day=day: fold(writing, day))  # type: ignore[misc]
+        start = of_unix(day * DAY)
+        if tier.raw_from is not None and start < tier.raw_from:
+            done += hands.write(lambda writing, day=day: fold(writing, day), start)  # type: ignore[misc]
         done += _renew_day(hands, day, at)
     return done
 
@@ -227,5 +250,5 @@ def _renew_day(hands: Hands, day: int, at: datetime) -> int:
                     replace_day(writing, span)
                 tiers.forget(writing, ATTEMPT, found, wanted)
 
-    hands.write(put)
+    hands.write(put, start)
     return int(wanted.num_rows)

@@ -46,9 +46,12 @@ SHAPE_OF_STAT = "coalesce(own.shape_id, other.shape_id)"
 COLUMNS = "(target, database, shape, category, query, source, first_seen_at)"
 
 
-def add_shapes(connection: DuckDBPyConnection, source: str) -> None:
-    """Make the batch's new shapes, as far as the source may; fill in texts that were missing."""
-    connection.execute(
+def add_shapes(connection: DuckDBPyConnection, source: str) -> bool:
+    """Make the batch's new shapes, as far as the source may; fill in texts that were missing.
+
+    Whether there were such.
+    """
+    filled = connection.execute(
         """
         UPDATE query_shape SET query = given.query, category = given.category
         FROM incoming_query_shapes AS given
@@ -57,7 +60,7 @@ def add_shapes(connection: DuckDBPyConnection, source: str) -> None:
             AND query_shape.shape = given.shape
         """,
         {"other": OTHER},
-    )
+    ).fetchall()[0][0]
     held = connection.execute(
         "SELECT count(*) FROM query_shape WHERE source = ? AND NOT is_old", [source]
     ).fetchall()[0][0]
@@ -75,6 +78,7 @@ def add_shapes(connection: DuckDBPyConnection, source: str) -> None:
         "GROUP BY target, database ON CONFLICT DO NOTHING",
         {"other": OTHER, "source": source},
     )
+    return bool(filled)
 
 
 def insert_stats(connection: DuckDBPyConnection) -> None:

@@ -32,41 +32,58 @@ ALIKE = 1e-9
 def keep_up(hands: Hands, at: datetime) -> None:
     """Seal what is old enough at `at` (UTC, naive), then renew what changed. Raises StorageError."""
     for kind in KINDS:
-        until = hands.write(lambda connection, kind=kind: _begin(connection, kind, at))  # type: ignore[misc]
+        until = _begin(hands, kind, at)
         while until is not None and not hands.stopped() and _seal(hands, kind, until):
             pass
         if not hands.stopped():
             renew(hands, kind)
 
 
-def _begin(connection: DuckDBPyConnection, kind: Summed, at: datetime) -> datetime | None:
-    """Move `sealing_until`: from now on rows before it are noted as late. None where there is nothing."""
-    oldest, newest = connection.execute(f"SELECT min(ts), max(ts) FROM {kind.name}").fetchall()[0]
-    tier = tiers.read(connection, kind.name)
-    if tier.sealed_until is None and oldest is None:
-        return None
+def _begin(hands: Hands, kind: Summed, at: datetime) -> datetime | None:
+    """Move `sealing_until`: from now on rows before it are noted as late. None where there is nothing.
+
+    Where it stays, nothing is written.
+    """
+    with hands.reading() as connection:
+        tier = tiers.read(connection, kind.name)
+        oldest, newest = connection.execute(f"SELECT min(ts), max(ts) FROM {kind.name}").fetchall()[0]
+    until = floor(at - REST, HOUR)
+    if newest is not None:
+        until = min(until, following(newest, HOUR))
+    if tier.sealed_until is None or tier.sealing_until is None:
+        return None if oldest is None else hands.write(lambda held: _start(held, kind, oldest, until))
+    if tier.sealed_until > at + MAX_FUTURE:
+        return hands.write(lambda held: _unseal(held, kind, floor(at, DAY), until))
+    if until <= tier.sealing_until:
+        return tier.sealing_until
+    return hands.write(lambda held: _go_on(held, kind, until), tier.sealing_until)
+
+
+def _go_on(connection: DuckDBPyConnection, kind: Summed, until: datetime) -> datetime:
     with transaction(connection):
-        if tier.sealed_until is not None and tier.sealed_until > at + MAX_FUTURE:
-            _unseal(connection, kind, floor(at, DAY))
-            tier = tiers.read(connection, kind.name)
-        until = floor(at - REST, HOUR)
-        if newest is not None:
-            until = min(until, following(newest, HOUR))
-        until = max(until, tier.sealing_until or until)
-        first = tier.sealed_until or min(floor(oldest, DAY), until)
-        if (until, first) != (tier.sealing_until, tier.sealed_until):
-            tiers.move(connection, kind.name, sealing_until=until, sealed_until=first)
-            tiers.move(connection, kind.days, sealed_until=floor(first, DAY))
+        tiers.move(connection, kind.name, sealing_until=until)
     return until
 
 
-def _unseal(connection: DuckDBPyConnection, kind: Summed, since: datetime) -> None:
-    """Forget the cells that a clock far ahead sealed: their hours are yet to come."""
-    for width_s in (HOUR, DAY):
-        connection.execute(f"DELETE FROM {kind.table(width_s)} WHERE ts >= ?", [since])
-    connection.execute("DELETE FROM dirty WHERE tier = ? AND hour >= ?", [kind.name, since])
-    tiers.move(connection, kind.name, sealing_until=since, sealed_until=since)
-    tiers.move(connection, kind.days, sealed_until=since)
+def _start(connection: DuckDBPyConnection, kind: Summed, oldest: datetime, until: datetime) -> datetime:
+    """There is something to seal for the first time, from the day of the oldest row on."""
+    first = min(floor(oldest, DAY), until)
+    with transaction(connection):
+        tiers.move(connection, kind.name, sealing_until=until, sealed_until=first)
+        tiers.move(connection, kind.days, sealed_until=floor(first, DAY))
+    return until
+
+
+def _unseal(connection: DuckDBPyConnection, kind: Summed, since: datetime, until: datetime) -> datetime:
+    """Forget cells that a clock far ahead sealed, whose hours are yet to come: seal anew up to `until`."""
+    until = max(until, since)
+    with transaction(connection):
+        for width_s in (HOUR, DAY):
+            connection.execute(f"DELETE FROM {kind.table(width_s)} WHERE ts >= ?", [since])
+        connection.execute("DELETE FROM dirty WHERE tier = ? AND hour >= ?", [kind.name, since])
+        tiers.move(connection, kind.name, sealing_until=until, sealed_until=since)
+        tiers.move(connection, kind.days, sealed_until=since)
+    return until
 
 
 def _seal(hands: Hands, kind: Summed, until: datetime) -> bool:
@@ -93,7 +110,7 @@ def _seal(hands: Hands, kind: Summed, until: datetime) -> bool:
             tiers.move(writing, kind.name, sealed_until=end)
             tiers.move(writing, kind.days, sealed_until=floor(end, DAY))
 
-    hands.write(put)
+    hands.write(put, floor(start, DAY))
     return True
 
 
@@ -167,8 +184,9 @@ def renew(hands: Hands, kind: Summed) -> int:
     for day in days:
         if hands.stopped():
             break
-        if tier.raw_from is not None and of_unix(day * DAY) < tier.raw_from:
-            done += hands.write(lambda writing, day=day: _fold(writing, kind, day))  # type: ignore[misc]
+        start = of_unix(day * DAY)
+        if tier.raw_from is not None and start < tier.raw_from:
+            done += hands.write(lambda held, day=day: _fold(held, kind, day), start)  # type: ignore[misc]
         done += _renew_day(hands, kind, day)
     return done
 
@@ -196,7 +214,7 @@ def _renew_day(hands: Hands, kind: Summed, day: int) -> int:
             _replace_day(writing, kind, _day(writing, kind, start, wanted), span)
             tiers.forget(writing, kind.name, found, wanted)
 
-    hands.write(put)
+    hands.write(put, start)
     return int(wanted.num_rows)
 
 

@@ -131,19 +131,19 @@ _KEYS = {QUERY_STAT: SHAPE_OF_STAT}
 """SQL of what the rows of a tier are told apart by, where it is not the series."""
 
 
-def note_late(connection: DuckDBPyConnection, incoming: Incoming) -> bool:
+def note_late(connection: DuckDBPyConnection, incoming: Incoming) -> datetime | None:
     """Within the transaction of a batch: note the hours of its rows that cells may hold already.
 
-    Whether there were any.
+    The oldest of these rows; None where there are none.
     """
-    noted = False
+    late = None
     for name, (kind, joined) in _LATE.items():
         if not incoming.rows(kind):
             continue
         sealing = read(connection, name).sealing_until
-        oldest = pc.min(incoming.tables[kind]["at"]).as_py().replace(tzinfo=None)
+        oldest: datetime = pc.min(incoming.tables[kind]["at"]).as_py().replace(tzinfo=None)
         if sealing is not None and oldest < sealing:
-            noted = True
+            late = min(oldest, late or oldest)
             connection.execute(
                 f"""
                 INSERT INTO dirty (tier, series_id, hour)
@@ -153,7 +153,7 @@ def note_late(connection: DuckDBPyConnection, incoming: Incoming) -> bool:
                 """,  # noqa: S608 - constants
                 [name, sealing],
             )
-    return noted
+    return late
 
 
 def floor(instant: datetime, width_s: int) -> datetime:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
@@ -16,6 +17,7 @@ from warehouse.errors import StorageError
 from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
 from warehouse.model import now
 from warehouse.rebuild import Step, rebuild
+from warehouse.stand import EVER
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -52,7 +54,7 @@ class _Hands:
         """What was read before stands for nothing that is written from now on."""
         self._read_of = None
 
-    def write(self, work: Callable[[DuckDBPyConnection], T]) -> T:
+    def write(self, work: Callable[[DuckDBPyConnection], T], since: datetime = EVER) -> T:
         """Run it after what waits already. Raises CalledBackError where another file is open meanwhile."""
         read_of, self._read_of = self._read_of, None
 
@@ -61,7 +63,7 @@ class _Hands:
                 raise CalledBackError("the warehouse opened its file again meanwhile", "It is tried again.")
             return work(connection)
 
-        return self._writer.submit(run).result()
+        return self._writer.submit(run, since).result()
 
     def stopped(self) -> bool:
         """Whether the warehouse ends."""

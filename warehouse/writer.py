@@ -23,6 +23,7 @@ from warehouse.keeper import Keeper, ack_of, is_fault
 from warehouse.model import Event, Receipt, now
 from warehouse.notes import batch_of
 from warehouse.salvage import storage_error
+from warehouse.stand import EVER
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -98,11 +99,14 @@ class Writer:
         """As `submit`, of what does not count as a change by itself, for agents or for what is kept."""
         return self._put(lambda: work(self._keeper.connection()))
 
-    def submit(self, work: Callable[[DuckDBPyConnection], T]) -> Future[T]:
-        """Run `work` on the writer's connection, after what waits already."""
-        return self.apart(lambda: work(self._keeper.connection()))
+    def submit(self, work: Callable[[DuckDBPyConnection], T], since: datetime = EVER) -> Future[T]:
+        """Run `work` on the writer's connection, after what waits already.
 
-    def apart(self, work: Callable[[], T], reason: str = LONG_WORK) -> Future[T]:
+        `since` is from when on it may change what is kept: see `Stand.moving`.
+        """
+        return self.apart(lambda: work(self._keeper.connection()), since=since)
+
+    def apart(self, work: Callable[[], T], reason: str = LONG_WORK, since: datetime = EVER) -> Future[T]:
         """Run `work` on the writer's thread, after what waits already, also while nothing is stored.
 
         `reason` says what batches wait for meanwhile.
@@ -110,7 +114,7 @@ class Writer:
 
         def run() -> T:
             try:
-                with self._keeper.stand.moving():
+                with self._keeper.stand.moving(since):
                     return work()
             finally:
                 self.changes += 1

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -12,7 +13,8 @@ import polars as pl
 import pytest
 
 from tests.warehouse.records import attempt, sample
-from warehouse import answers, checks, rollups, wire
+from tests.warehouse.test_rollups import naive
+from warehouse import answers, checks, rollups, tiers, wire
 from warehouse.answers import Answer, Answers
 from warehouse.api import create_app
 from warehouse.api_questions import query_of
@@ -21,9 +23,13 @@ from warehouse.questions import QUESTIONS
 from warehouse.questions.asking import Staged
 from warehouse.reader import Reader
 from warehouse.replies import token_in
+from warehouse.rollups import Alone
 from warehouse.service import Warehouse
 from warehouse.settings import Settings
+from warehouse.stand import ENDLESS, EVER, MOST_MOVES, Stand
 from warehouse.store import Store
+from warehouse.tiers import ATTEMPT
+from warehouse.upkeep import Upkeep
 from warehouse.writer import Writer
 
 Put = Callable[[Batch], Receipt]
@@ -76,6 +82,20 @@ def at(put: Put, writer: Writer) -> datetime:
     return start
 
 
+class Through(Alone):
+    """Writes through the writer, as upkeep does."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    @contextmanager
+    def reading(self) -> Iterator[Any]:
+        yield self._writer.submit(lambda held: held.cursor(), ENDLESS).result(30)
+
+    def write(self, work: Callable[[Any], Any], since: datetime = EVER) -> Any:
+        return self._writer.submit(work, since).result(30)
+
+
 def send(put: Put, attempts: Any = (), **more: Any) -> None:
     put(Batch(batch_id=f"answers-{next(_numbers)}", attempts=tuple(attempts), **more))
 
@@ -120,6 +140,60 @@ def test_rows_of_now_leave_what_is_sealed_as_it_stands(give: Give, put: Put, at:
     send(put, [attempt(now(), ms=9)])
     send(put, samples=(sample(now(), 0.25),))
     assert give(**window(at)).was_kept
+
+
+def test_upkeep_ends_only_what_it_changes(
+    give: Give, put: Put, store: Store, writer: Writer, at: datetime
+) -> None:
+    give(**window(at))
+    upkeep = Upkeep(store, writer)
+    before = store.stand.number
+    for _ in range(3):
+        upkeep.keep_up()
+    assert store.stand.number == before, "there was nothing to do"
+    assert give(**window(at)).was_kept
+    until = tiers.read(store.cursor(), ATTEMPT).sealing_until
+    assert until is not None
+    end = until.replace(tzinfo=UTC)
+    give(start=at, end=end)
+    send(put, [attempt(end + timedelta(minutes=minute), ms=4) for minute in range(10)])
+    rollups.keep_up(Through(writer), until + timedelta(minutes=6))
+    assert store.stand.number > before
+    assert give(start=at, end=end).was_kept, "it ended with an hour, before what was sealed"
+    assert not give(start=at, end=end + timedelta(minutes=5)).was_kept
+    assert give(start=at, end=end + timedelta(minutes=5)).was_kept
+    rollups.keep_up(Through(writer), until + timedelta(minutes=11))
+    assert not give(start=at, end=end + timedelta(minutes=5)).was_kept, "its last hour went on"
+    assert give(start=at, end=end).was_kept
+
+
+def test_a_late_row_leaves_days_before_it(give: Give, put: Put, writer: Writer, at: datetime) -> None:
+    old = (at - timedelta(days=3)).replace(hour=0)
+    send(put, [attempt(old + timedelta(hours=hour), ms=5) for hour in range(1, 40)])
+    seal(writer)
+    give(**window(old, 24))
+    give(**window(old, 25))
+    send(put, [attempt(old + timedelta(hours=26), ms=7)])
+    assert give(**window(old, 24)).was_kept
+    assert not give(**window(old, 25)).was_kept, "it ended on the day of the row"
+    seal(writer)
+    send(put, [attempt(old + timedelta(hours=2), ms=7)])
+    given = give(**window(old, 24))
+    assert (given.was_kept, attempts_in(given)) == (False, 24)
+
+
+def test_many_changes_are_told_together_and_never_too_few() -> None:
+    stand = Stand()
+    start = naive(now())
+    for hour in range(3 * MOST_MOVES):
+        stand.move(start + timedelta(hours=hour))
+    assert stand.unchanged_until(stand.number) == ENDLESS
+    assert stand.unchanged_until(stand.number - 1) == start + timedelta(hours=3 * MOST_MOVES - 1)
+    assert stand.unchanged_until(0) == start
+    for number in range(stand.number):
+        assert stand.unchanged_until(number) <= start + timedelta(hours=number)
+    stand.move()
+    assert stand.unchanged_until(stand.number - 1) == EVER
 
 
 def test_a_new_series_is_in_the_next_answer(give: Give, put: Put, at: datetime, store: Store) -> None:
@@ -221,7 +295,7 @@ def test_kept_questions_read_attempts_and_their_cells_alone(name: str, store: St
     assert {table for table in read if not table.startswith("attempt_cell_")} <= allowed
 
 
-@pytest.mark.parametrize("name", ["attempts", "audit_log", "marks"])
+@pytest.mark.parametrize("name", ["attempts", "audit_log", "latency_summary"])
 def test_other_questions_are_asked_anew(name: str, store: Store, reader: Watched, at: datetime) -> None:
     kept = Answers(store, reader)
     values = window(at) if "start" in _model(name).model_fields else {}

@@ -22,6 +22,7 @@ from warehouse.rollups import Alone
 from warehouse.run_model import RunRequest
 from warehouse.run_rows import Piece, read_requests, store_requests
 from warehouse.settings import Settings, parse
+from warehouse.stand import EVER
 from warehouse.store import Store
 
 Ask = Callable[..., pa.Table]
@@ -213,9 +214,9 @@ def test_a_request_that_comes_while_cells_are_computed_is_not_lost(world: World)
     class Slow(Alone):
         """Before the cells are put in place a request comes."""
 
-        def write(self, work: Callable[..., Any]) -> Any:
+        def write(self, work: Callable[..., Any], since: datetime = EVER) -> Any:
             world.send(run_id, made[:1])
-            return super().write(work)
+            return super().write(work, since)
 
     at = now().replace(tzinfo=None)
     assert run_tiers.keep_up(Slow(world.connection), at) == 0
