@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from warehouse.errors import TooManyRowsError
 from warehouse.questions.asking import Piece, Staged
+from warehouse.stand import ENDLESS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -22,29 +25,40 @@ MOST_PIECES, MOST_ROWS = 256, 20_000
 Noted = list[tuple[Piece, pa.Table]]
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What a piece found when the stand had that number, which holds while all before `until` stands."""
+
+    number: int
+    until: datetime
+    table: pa.Table
+
+
 class Standing:
-    """What standing pieces found while everything stood as it does now. Used by any thread."""
+    """What standing pieces found while everything that they read stood as it does now. Used by any thread."""
 
     def __init__(self, stand: Stand) -> None:
         self.stand = stand
         self._lock = threading.Lock()
-        self._number = -1
-        self._found: dict[Hashable, pa.Table] = {}
+        self._found: dict[Hashable, _Found] = {}
 
-    def find(self, number: int, piece: Piece) -> pa.Table | None:
-        """What it found when that was the number; None where that is not known."""
+    def find(self, piece: Piece) -> pa.Table | None:
+        """What it found before; None where that is not known, or not to be so any more."""
         with self._lock:
-            return self._found.get(_key(piece)) if self._number == number else None
+            found = self._found.get(_key(piece))
+            return found.table if found is not None and self._holds(found) else None
 
     def keep(self, number: int, noted: Noted) -> None:
-        """Keep what pieces found when that was the number, in place of what stood before."""
+        """Keep what pieces found when that was the number, in place of what holds no more."""
         with self._lock:
-            if self._number < number:
-                self._number, self._found = number, {}
-            if self._number == number:
-                for piece, table in noted:
-                    if table.num_rows <= MOST_ROWS and len(self._found) < MOST_PIECES:
-                        self._found[_key(piece)] = table
+            self._found = {key: found for key, found in self._found.items() if self._holds(found)}
+            for piece, table in noted:
+                found = _Found(number, piece.until or ENDLESS, table)
+                if table.num_rows <= MOST_ROWS and len(self._found) < MOST_PIECES and self._holds(found):
+                    self._found[_key(piece)] = found
+
+    def _holds(self, found: _Found) -> bool:
+        return self.stand.unchanged_until(found.number) >= found.until
 
 
 def _key(piece: Piece) -> Hashable:
@@ -63,7 +77,7 @@ class _Look:
         """What it found before, where it still stands."""
         if self._standing is None or self._number is None or not piece.stands:
             return None
-        return self._standing.find(self._number, piece)
+        return self._standing.find(piece)
 
     def note(self, piece: Piece, table: pa.Table) -> None:
         """It found this now."""

@@ -8,10 +8,21 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pytest
+from duckdb import DuckDBPyConnection
 
 from tests.warehouse.records import query_latency, query_shape, query_stat, sample
+from tests.warehouse.test_rollups import naive
+from warehouse import staged, sum_tiers
 from warehouse.analysis.query_p95 import rank
 from warehouse.model import Batch, QueryLatency, QueryStat, Receipt, Sample, now
+from warehouse.questions.asking import Piece
+from warehouse.questions.query_latency import QueryLatencyWindow
+from warehouse.questions.query_latency import query_latency as query_latency_question
+from warehouse.reader import Reader
+from warehouse.rollups import Alone
+from warehouse.staged import Standing
+from warehouse.store import Store
+from warehouse.writer import Writer
 
 Put = Callable[[Batch], Receipt]
 Ask = Callable[..., pa.Table]
@@ -78,6 +89,44 @@ class Load:
             if first <= us:
                 low = first + gap_us * math.floor((us - first) / gap_us)
                 self.latencies.append(query_latency(at, low_us=low, high_us=low + gap_us))
+
+
+def test_sealed_statistics_are_read_once_until_one_comes_late(
+    put: Put, store: Store, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = now()
+    hours = [end - timedelta(hours=hour) for hour in range(1, 100)]
+    put(Batch(batch_id=f"load-{uuid4()}", query_stats=tuple(query_stat(at, 3) for at in hours)))
+    writer.submit(lambda held: sum_tiers.keep_up(Alone(held), naive(end))).result(30)
+    inner, read = staged.found, []
+
+    def found(connection: DuckDBPyConnection, piece: Piece) -> pa.Table:
+        read.append(piece.name)
+        return inner(connection, piece)
+
+    reader = Reader(store, deadline_s=30, row_cap=1000, standing=Standing(store.stand))
+    plain = Reader(store, deadline_s=30, row_cap=1000)
+
+    def asked() -> tuple[int, bool]:
+        """How many calls are told of, and whether the sealed ones were read; they are what they are."""
+        question = query_latency_question(QueryLatencyWindow(start=hours[-1] - timedelta(hours=1), end=now()))
+        with monkeypatch.context() as patched:
+            patched.setattr(staged, "found", found)
+            read.clear()
+            told = reader.answer(question)
+        assert told == plain.answer(question)
+        return sum(told["n"].to_pylist()), "old" in read
+
+    assert asked() == (297, True)
+    assert asked() == (297, False)
+    put(Batch(batch_id=f"load-{uuid4()}", query_stats=(query_stat(now(), 3),)))
+    assert asked() == (300, False)
+    put(Batch(batch_id=f"load-{uuid4()}", query_stats=(query_stat(hours[60], 3, shape="late"),)))
+    assert asked() == (303, True)
+    assert asked() == (303, False)
+    shape = query_shape(end, shape="late", category="utility", query="VACUUM")
+    put(Batch(batch_id=f"load-{uuid4()}", query_shapes=(shape,)))
+    assert asked() == (300, True), "its calls do not count"
 
 
 @pytest.mark.parametrize("seed", range(12))

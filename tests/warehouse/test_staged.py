@@ -146,17 +146,30 @@ def test_nothing_is_known_or_kept_while_anything_moves(
     assert [name for name in read if name in FIRST] == FIRST * 2
 
 
-def test_what_is_kept_is_bounded(store: Store) -> None:
-    standing = Standing(Stand())
+def test_what_is_kept_is_bounded() -> None:
+    stand = Stand()
+    standing = Standing(stand)
     table = pa.table({"one": [1]})
     standing.keep(0, [(Piece(f"p{number}", f"SELECT {number}"), table) for number in range(MOST_PIECES + 9)])
-    kept = [standing.find(0, Piece("", f"SELECT {number}")) for number in range(MOST_PIECES + 9)]
+    kept = [standing.find(Piece("", f"SELECT {number}")) for number in range(MOST_PIECES + 9)]
     assert sum(each is not None for each in kept) == MOST_PIECES
-    standing.keep(2, [(Piece("wide", "SELECT w"), pa.table({"w": range(staged.MOST_ROWS + 1)}))])
-    assert standing.find(2, Piece("wide", "SELECT w")) is None
-    assert standing.find(0, Piece("", "SELECT 1")) is None, "that was before"
+    stand.move()
+    standing.keep(1, [(Piece("wide", "SELECT w"), pa.table({"w": range(staged.MOST_ROWS + 1)}))])
+    assert standing.find(Piece("wide", "SELECT w")) is None
+    assert standing.find(Piece("", "SELECT 1")) is None, "that was before"
     standing.keep(0, [(Piece("old", "SELECT 1"), table)])
-    assert standing.find(2, Piece("old", "SELECT 1")) is None, "a slow question brings nothing back"
+    assert standing.find(Piece("old", "SELECT 1")) is None, "a slow question brings nothing back"
+
+
+def test_what_lies_before_a_change_is_known_on() -> None:
+    stand, day = Stand(), naive(now()).replace(hour=0)
+    standing, table = Standing(stand), pa.table({"one": [1]})
+    old, all_of_it = Piece("old", "SELECT 1", until=day), Piece("all", "SELECT 2")
+    standing.keep(0, [(old, table), (all_of_it, table)])
+    stand.move(day)
+    assert (standing.find(old), standing.find(all_of_it)) == (table, None)
+    stand.move(day - timedelta(days=1))
+    assert standing.find(old) is None
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -76,7 +76,9 @@ class Piece:
     sql: str
     values: Mapping[str, Any] = field(default_factory=dict)
     stands: bool = False
-    """Whether it reads nothing but series, tiers, what is dirty, and cells: see `stand`."""
+    """Whether it reads nothing but series, tiers, what is dirty, cells and rows in these: see `stand`."""
+    until: datetime | None = None
+    """Before when all lies that it reads, where it reads no tiers and nothing that is dirty."""
 
 
 Tables = Mapping[str, pa.Table]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated
 
+import pyarrow as pa
 from pydantic import Field
 
 from warehouse.analysis.query_latency import judge
 from warehouse.analysis.query_p95 import SQUARES_ROUNDING
+from warehouse.cells import DAY
 from warehouse.model import LatencyMethod
-from warehouse.questions import stages, sums
+from warehouse.questions import joining, stages, sums
 from warehouse.questions.asking import IN_WINDOW, Piece, Staged, Tables, Texts, Trend, Window, chosen, stored
-from warehouse.questions.joining import RAW
+from warehouse.questions.joining import EVER, RAW, Holdings
 from warehouse.questions.sources import Source
 from warehouse.sum_cells import QUERIES, SQUARES
 
@@ -58,7 +63,6 @@ def _staged(asked: QueryLatencyWindow | QueryLatencyTrend, *, steps: int, target
         held = stages.held(tables, QUERIES.name)
         reading = sums.reading_of(asked, held, exact=True)
         found = sums.found_in(reading, held, stored(asked.start))
-        stats = "\nUNION ALL BY NAME ".join(_bounds(each) for each in found)
         bucket, width = "NULL::TIMESTAMP_MS", "NULL::BIGINT"
         if isinstance(asked, Trend):
             width_ms = reading.width_s * 1000
@@ -66,23 +70,55 @@ def _staged(asked: QueryLatencyWindow | QueryLatencyTrend, *, steps: int, target
             width = f"{reading.width_s}::BIGINT"
         values = Window.values(asked, target=asked.target)
         values["start"] = max(values["start"], held.raw_from or values["start"])
-        return [Piece("facts", _facts(stats, bucket, width, steps=steps, targets=targets), values)]
+        since, pieces = _sealed(asked, held), []
+        old, new = [], found
+        if since is not None:
+            old, new = ([*_clipped(found, *span)] for span in ((EVER, since), (since, values["end"])))
+        for name, part in (("old", old), ("new", new)):
+            if part:
+                sql = _statistics(part, bucket, width, steps=steps)
+                chosen_alone = {"target": values["target"]}
+                pieces.append(
+                    Piece(name, sql, chosen_alone, stands=name == "old", until=since if part is old else None)
+                )
+        raw = [source for source in found if source.width_s == RAW]
+        pieces.append(Piece("others", _others(raw, bucket, width, targets=targets), values))
+        return pieces
 
     return Staged(
         first=stages.tier_pieces(asked, QUERIES.name),
         then=read,
-        join=lambda tables: judge(tables["facts"], asked.objective_ms),
+        join=lambda tables: judge(
+            pa.concat_tables([tables[name] for name in ("old", "new", "others") if name in tables]),
+            asked.objective_ms,
+        ),
     )
+
+
+def _sealed(asked: Window, held: Holdings) -> datetime | None:
+    """Until when the days of a long window are sealed: what is read before that is the same all day."""
+    if held.sealed is None or asked.end - asked.start <= stages.SMALL_WINDOW:
+        return None
+    until = joining.floor(min(held.sealed, stored(asked.end)), DAY)
+    return until if until > stored(asked.start) else None
+
+
+def _clipped(found: Sequence[Source], start: datetime, end: datetime) -> Iterator[Source]:
+    """The parts of sources that lie from `start` to before `end`, an edge of days."""
+    for each in found:
+        low, high = max(each.start, start), min(each.end, end)
+        if low < high:
+            yield replace(each, start=low, end=high)
 
 
 def _bounds(source: Source) -> str:
     """SQL of what bounds the calls of single statistics or of cells."""
     if source.width_s == RAW:
-        told = f"{SQUARES} AS squares_us2, max_us, ceiling_us, FALSE AS is_cell"
+        told = f"{SQUARES} AS squares_us2, max_us, ceiling_us"
     else:
         told = """
             squares_us2, CASE WHEN max_us >= coalesce(ceiling_us, 0) THEN max_us END AS max_us,
-            greatest(max_us, ceiling_us) AS ceiling_us, TRUE AS is_cell
+            greatest(max_us, ceiling_us) AS ceiling_us
         """
     rows = sums.rows_of(source, QUERIES, CHOSEN)
     return f"SELECT ts, shape_id, calls, total_us, min_us, {told} FROM ({rows})"
@@ -93,7 +129,7 @@ CHOSEN = f"category IN ('read', 'write', 'unknown') AND {chosen('target', 'targe
 
 
 BOUNDED = f"""
-    SELECT target, ts, is_cell, calls, total_us, mean_us, max_us, squares_us2,
+    SELECT target, ts, calls, total_us, mean_us, max_us, squares_us2,
         greatest(coalesce(min_us, 0), coalesce(mean_us - reach_us, 0)) AS low_us,
         least(coalesce(max_us, ceiling_us, total_us), total_us, coalesce(mean_us + reach_us, total_us))
             AS high_us
@@ -116,12 +152,31 @@ def _class(value: str, steps: int) -> str:
     return f"TRY_CAST(floor(log2(greatest({value}, 0.001)) * {steps}) AS SMALLINT)"
 
 
-def _facts(stats: str, bucket: str, width: str, *, steps: int, targets: bool) -> str:
-    """SQL for the rows that `judge` wants. The words are ours, and $start is when single rows begin.
+def _statistics(found: Sequence[Source], bucket: str, width: str, *, steps: int) -> str:
+    """SQL for the rows of the statistics that `judge` wants. The words are ours.
 
     Statistics are summed where their calls are alike: in so many `steps` to a doubling of their mean and of
     their upper bound. Bounds of a sum hold for it as those of its parts did.
     """
+    stats = "\nUNION ALL BY NAME ".join(_bounds(each) for each in found)
+    return f"""
+        WITH stats AS ({stats}), bounded AS ({BOUNDED})
+        SELECT target, {bucket} AS bucket_at, {width} AS bucket_s, 'statistics' AS source,
+            sum(calls)::BIGINT AS calls, sum(total_us) AS total_us,
+            CASE WHEN count(squares_us2) = count(*) THEN sum(squares_us2) END AS squares_us2,
+            min(low_us) AS low_us, max(high_us) AS high_us, max(max_us) AS known_us
+        FROM bounded
+        GROUP BY 1, 2, 3, calls = 1, {_class("mean_us", steps)}, {_class("high_us", steps)},
+            {_class("squares_us2 / calls / (greatest(mean_us, 0.001) * greatest(mean_us, 0.001))", 1)}
+    """
+
+
+def _others(raw: Sequence[Source], bucket: str, width: str, *, targets: bool) -> str:
+    """SQL for the rows of all other sources; $start is when single rows begin."""
+    nothing = [Source(RAW, EVER, EVER)]
+    stats = "\nUNION ALL BY NAME ".join(
+        f"SELECT ts, shape_id, calls FROM ({sums.rows_of(each, QUERIES, CHOSEN)})" for each in raw or nothing
+    )
     known = f"""
         UNION ALL
         SELECT DISTINCT target, {bucket}, {width}, 'target', 0, NULL, NULL, NULL, NULL, NULL
@@ -130,7 +185,6 @@ def _facts(stats: str, bucket: str, width: str, *, steps: int, targets: bool) ->
     """
     return f"""
         WITH stats AS ({stats}),
-        bounded AS NOT MATERIALIZED ({BOUNDED}),
         gaps AS (
             SELECT ts, target, max(value) * 1000 AS gap_us
             FROM sample JOIN series USING (series_id)
@@ -143,8 +197,7 @@ def _facts(stats: str, bucket: str, width: str, *, steps: int, targets: bool) ->
         ),
         looked AS (
             SELECT target, ts, sum(calls)::BIGINT AS calls, any_value(gap_us) AS gap_us
-            FROM bounded JOIN gaps USING (target, ts)
-            WHERE NOT is_cell
+            FROM stats JOIN query_shape USING (shape_id) JOIN gaps USING (target, ts)
             GROUP BY target, ts
         ),
         seen AS (
@@ -152,15 +205,9 @@ def _facts(stats: str, bucket: str, width: str, *, steps: int, targets: bool) ->
             FROM latencies WHERE method = '{LatencyMethod.ACTIVITY.value}'
             GROUP BY target, ts
         )
-        SELECT target, {bucket} AS bucket_at, {width} AS bucket_s, 'statistics' AS source,
-            sum(calls)::BIGINT AS calls, sum(total_us) AS total_us,
-            CASE WHEN count(squares_us2) = count(*) THEN sum(squares_us2) END AS squares_us2,
-            min(low_us) AS low_us, max(high_us) AS high_us, max(max_us) AS known_us
-        FROM bounded
-        GROUP BY 1, 2, 3, calls = 1, {_class("mean_us", steps)}, {_class("high_us", steps)},
-            {_class("squares_us2 / calls / (greatest(mean_us, 0.001) * greatest(mean_us, 0.001))", 1)}
-        UNION ALL
-        SELECT target, {bucket}, {width}, 'looks', sum(calls)::BIGINT, NULL, NULL, NULL, max(gap_us), NULL
+        SELECT target, {bucket} AS bucket_at, {width} AS bucket_s, 'looks' AS source,
+            sum(calls)::BIGINT AS calls, NULL::DOUBLE AS total_us, NULL::DOUBLE AS squares_us2,
+            NULL::DOUBLE AS low_us, max(gap_us) AS high_us, NULL::DOUBLE AS known_us
         FROM looked
         GROUP BY 1, 2, 3
         UNION ALL
