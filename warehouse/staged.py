@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from warehouse.stand import Stand
 
-MOST_PIECES, MOST_ROWS = 256, 20_000
-"""So many pieces of at most so many rows are kept."""
+MOST_PIECES, MOST_ROWS, MOST_BYTES = 256, 20_000, 32_000_000
+"""So many pieces of at most so many rows each, and bytes together, are kept."""
 
 Noted = list[tuple[Piece, pa.Table]]
 
@@ -45,8 +45,11 @@ class Standing:
     def find(self, piece: Piece) -> pa.Table | None:
         """What it found before; None where that is not known, or not to be so any more."""
         with self._lock:
-            found = self._found.get(_key(piece))
-            return found.table if found is not None and self._holds(found) else None
+            found = self._found.pop(_key(piece), None)
+            if found is None or not self._holds(found):
+                return None
+            self._found[_key(piece)] = found
+            return found.table
 
     def keep(self, number: int, noted: Noted) -> None:
         """Keep what pieces found when that was the number, in place of what holds no more."""
@@ -54,8 +57,13 @@ class Standing:
             self._found = {key: found for key, found in self._found.items() if self._holds(found)}
             for piece, table in noted:
                 found = _Found(number, piece.until or ENDLESS, table)
-                if table.num_rows <= MOST_ROWS and len(self._found) < MOST_PIECES and self._holds(found):
+                if table.num_rows <= MOST_ROWS and self._holds(found):
                     self._found[_key(piece)] = found
+            room = MOST_BYTES - sum(found.table.nbytes for found in self._found.values())
+            for key in [*self._found]:
+                if room >= 0 and len(self._found) <= MOST_PIECES:
+                    break
+                room += self._found.pop(key).table.nbytes
 
     def _holds(self, found: _Found) -> bool:
         return self.stand.unchanged_until(found.number) >= found.until
@@ -131,4 +139,5 @@ def _read(connection: DuckDBPyConnection, statement: Staged, most: int, look: _L
 
 def found(connection: DuckDBPyConnection, piece: Piece) -> pa.Table:
     """What a piece finds."""
-    return connection.sql(piece.sql, params=dict(piece.values)).to_arrow_table()
+    table = connection.sql(piece.sql, params=dict(piece.values)).to_arrow_table()
+    return table if piece.made is None else piece.made(table)

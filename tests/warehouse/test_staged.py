@@ -14,8 +14,9 @@ from warehouse import retention, rollups, staged
 from warehouse.model import Attempt, Batch, Receipt, now
 from warehouse.questions import QUESTIONS
 from warehouse.questions.asking import Piece
+from warehouse.questions.distribution import Heatmap
 from warehouse.questions.hosts import HostTrend
-from warehouse.questions.percentiles import PercentileTrend
+from warehouse.questions.percentiles import EndpointSummary, PercentileTrend
 from warehouse.questions.stages import Endpoints
 from warehouse.reader import Reader
 from warehouse.staged import MOST_PIECES, Standing
@@ -161,6 +162,45 @@ def test_what_is_kept_is_bounded() -> None:
     assert standing.find(Piece("old", "SELECT 1")) is None, "a slow question brings nothing back"
 
 
+@pytest.mark.parametrize("merged", [True, False])
+def test_histograms_of_sealed_days_are_merged_once_until_a_late_row(
+    reader: Reader, read: list[str], store: Store, put: Put, writer: Writer, *, merged: bool
+) -> None:
+    end = now()
+    start = (end - timedelta(days=5)).replace(hour=0, minute=0, second=0, microsecond=0)
+    sent = some_attempts(random.Random(4), start, end, 400)
+    send(put, sent)
+    writer.submit(lambda held: rollups.build(held, naive(end))).result(30)
+    plain = Reader(store, deadline_s=30, row_cap=100_000)
+
+    def asked() -> bool:
+        """Whether sealed histograms were read; the answer is what it is."""
+        summary = EndpointSummary(start=start, end=now(), merged=merged)
+        expected = plain.answer(QUESTIONS["latency_summary"](summary))
+        read.clear()
+        assert reader.answer(QUESTIONS["latency_summary"](summary)) == expected
+        return "sealed_blobs" in read
+
+    assert [asked(), asked()] == [True, False]
+    send(put, [sent[0].model_copy(update={"at": now()})])
+    assert not asked()
+    send(put, [sent[0].model_copy(update={"at": start + timedelta(hours=30)})])
+    assert [asked(), asked()] == [True, False]
+    writer.submit(lambda held: rollups.build(held, naive(end))).result(30)
+    assert asked(), "its cells are others"
+
+
+def test_kept_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    standing = Standing(Stand())
+    monkeypatch.setattr(staged, "MOST_BYTES", 100)
+    pieces = [Piece(f"p{number}", f"SELECT {number}") for number in range(3)]
+    standing.keep(0, [(piece, pa.table({"one": [1] * 5})) for piece in pieces[:2]])
+    assert standing.find(pieces[0]) is not None
+    standing.keep(0, [(pieces[2], pa.table({"one": [1] * 5}))])
+    found = [standing.find(piece) is not None for piece in pieces]
+    assert found == [True, False, True], "the one that was not asked for went"
+
+
 def test_what_lies_before_a_change_is_known_on() -> None:
     stand, day = Stand(), naive(now()).replace(hour=0)
     standing, table = Standing(stand), pa.table({"one": [1]})
@@ -194,12 +234,16 @@ def test_answers_are_those_of_a_reader_that_knows_nothing(
         length = timedelta(minutes=chance.choice((7, 60, 1440, 9000)))
         until = end - timedelta(minutes=chance.choice((0, 0, 61, 3000)))
         window = {"start": until - length, "end": until}
-        for name, model in (
-            ("percentile_trend", PercentileTrend),
-            ("endpoint_states", Endpoints),
-            ("host_trend", HostTrend),
+        for name, model, more in (
+            ("percentile_trend", PercentileTrend, {}),
+            ("percentile_trend", PercentileTrend, {"merged": True, "buckets": 5}),
+            ("latency_summary", EndpointSummary, {}),
+            ("latency_summary", EndpointSummary, {"merged": True}),
+            ("latency_heatmap", Heatmap, {"buckets": 9}),
+            ("endpoint_states", Endpoints, {}),
+            ("host_trend", HostTrend, {}),
         ):
-            asked = model(**window)
+            asked = model(**window, **more)
             assert reader.answer(QUESTIONS[name](asked)) == plain.answer(QUESTIONS[name](asked)), (
                 name,
                 window,

@@ -79,6 +79,8 @@ class Piece:
     """Whether it reads nothing but series, tiers, what is dirty, cells and rows in these: see `stand`."""
     until: datetime | None = None
     """Before when all lies that it reads, where it reads no tiers and nothing that is dirty."""
+    made: Callable[[pa.Table], pa.Table] | None = None
+    """What is made of what its statement finds: pure, and always the same for the same statement."""
 
 
 Tables = Mapping[str, pa.Table]

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from warehouse.cells import packed_of
 from warehouse.histogram import estimate, merged_parts
-from warehouse.questions import joining, sources, stages
+from warehouse.questions import joining, sealed, sources, stages
 from warehouse.questions.asking import Piece, Staged, Tables, stored
 from warehouse.questions.joining import EVER, Holdings, Reading
 from warehouse.questions.stages import EndpointTrend
@@ -107,9 +107,10 @@ def latency_heatmap(asked: Heatmap) -> Staged:
 
     def then(tables: Tables, reading: Reading) -> Sequence[Piece]:
         read, series, bucket = _read(asked, tables, reading, stages.held(tables))
-        pieces = []
+        pieces: list[Piece] = []
         if read.parts:
-            pieces.append(Piece("blobs", sources.union(read.parts, f"{bucket}, histogram", series)))
+            edge = sealed.until(asked, stages.held(tables).days)
+            pieces += sealed.blobs(read.parts, bucket, series, edge)
         if read.raw:
             rows = sources.union(read.raw, f"{bucket}, outcome, total_us, deadline_us", series)
             pieces.append(
@@ -141,9 +142,9 @@ def _bands(tables: Tables, reading: Reading) -> pa.Table:
     if "raw" in tables:
         names = ("bucket", "band", "deadline_us", "attempts")
         found.append(np.stack([tables["raw"][name].to_numpy() for name in names], axis=1).astype(np.int64))
-    if "blobs" in tables:
-        buckets, group = np.unique(tables["blobs"]["bucket"].to_numpy(), return_inverse=True)
-        for first, merged in merged_parts(packed_of(tables["blobs"]["histogram"]), group, len(buckets)):
+    for blobs in (tables[name] for name in sealed.BLOBS if name in tables):
+        buckets, group = np.unique(blobs["bucket"].to_numpy(), return_inverse=True)
+        for first, merged in merged_parts(packed_of(blobs["histogram"]), group, len(buckets)):
             ok, late = merged.entries()
             band = np.floor(np.log2(np.maximum(estimate(ok.key), 1)) * BANDS_PER_DOUBLING).astype(np.int64)
             zero, none = np.zeros_like(band), np.full(len(late.key), -1)

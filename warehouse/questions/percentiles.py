@@ -13,7 +13,7 @@ from pydantic import Field
 
 from warehouse.cells import DAY, RANK, UNKNOWN
 from warehouse.histogram import SQL_BUCKET
-from warehouse.questions import joining, rows, sources, stages, within
+from warehouse.questions import joining, rows, sealed, sources, stages, within
 from warehouse.questions.asking import Piece, Staged, Tables, Trend, stored
 from warehouse.questions.joining import Reading
 from warehouse.questions.stages import Endpoints, EndpointTrend
@@ -110,7 +110,9 @@ def _then(asked: Chosen, tables: Tables, reading: Reading) -> Sequence[Piece]:
     counts = []
     if read.parts:
         counts.append(sources.union(read.parts, f"{by}, {last.cells}{_COUNTS}", series))
-        pieces.append(Piece("blobs", sources.union(read.parts, f"{by}, histogram", series)))
+        is_worth_it = asked.merged or reading.width_s >= sealed.WEEK or not isinstance(asked, Trend)
+        edge = sealed.until(asked, held.days) if is_worth_it else None
+        pieces += sealed.blobs(read.parts, by, series, edge)
     if read.binned:
         attempts = sources.union(read.binned, f"{by}, {_OF_ATTEMPT}", series)
         counts.append(f"SELECT bucket, series_id, {last.attempts}{_COUNTED} FROM ({attempts}) GROUP BY 1, 2")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Annotated
 
 import pyarrow as pa
@@ -12,11 +10,10 @@ from pydantic import Field
 
 from warehouse.analysis.query_latency import judge
 from warehouse.analysis.query_p95 import SQUARES_ROUNDING
-from warehouse.cells import DAY
 from warehouse.model import LatencyMethod
-from warehouse.questions import joining, stages, sums
+from warehouse.questions import sealed, stages, sums
 from warehouse.questions.asking import IN_WINDOW, Piece, Staged, Tables, Texts, Trend, Window, chosen, stored
-from warehouse.questions.joining import EVER, RAW, Holdings
+from warehouse.questions.joining import EVER, RAW
 from warehouse.questions.sources import Source
 from warehouse.sum_cells import QUERIES, SQUARES
 
@@ -70,10 +67,8 @@ def _staged(asked: QueryLatencyWindow | QueryLatencyTrend, *, steps: int, target
             width = f"{reading.width_s}::BIGINT"
         values = Window.values(asked, target=asked.target)
         values["start"] = max(values["start"], held.raw_from or values["start"])
-        since, pieces = _sealed(asked, held), []
-        old, new = [], found
-        if since is not None:
-            old, new = ([*_clipped(found, *span)] for span in ((EVER, since), (since, values["end"])))
+        since, pieces = sealed.until(asked, held.sealed), []
+        old, new = sealed.halves(found, since)
         for name, part in (("old", old), ("new", new)):
             if part:
                 sql = _statistics(part, bucket, width, steps=steps)
@@ -93,22 +88,6 @@ def _staged(asked: QueryLatencyWindow | QueryLatencyTrend, *, steps: int, target
             asked.objective_ms,
         ),
     )
-
-
-def _sealed(asked: Window, held: Holdings) -> datetime | None:
-    """Until when the days of a long window are sealed: what is read before that is the same all day."""
-    if held.sealed is None or asked.end - asked.start <= stages.SMALL_WINDOW:
-        return None
-    until = joining.floor(min(held.sealed, stored(asked.end)), DAY)
-    return until if until > stored(asked.start) else None
-
-
-def _clipped(found: Sequence[Source], start: datetime, end: datetime) -> Iterator[Source]:
-    """The parts of sources that lie from `start` to before `end`, an edge of days."""
-    for each in found:
-        low, high = max(each.start, start), min(each.end, end)
-        if low < high:
-            yield replace(each, start=low, end=high)
 
 
 def _bounds(source: Source) -> str:

@@ -15,6 +15,7 @@ from warehouse.histogram import ERROR_BOUND, LEVELS, Packed, joined, pack, summa
 from warehouse.questions import joining
 from warehouse.questions.asking import Tables
 from warehouse.questions.joining import tier_text
+from warehouse.questions.sealed import BLOBS
 
 Columns = dict[str, Any]
 """Columns of an answer as NumPy arrays, all of one length."""
@@ -56,8 +57,7 @@ def _merged_rows(tables: Tables) -> Columns:
     columns = {name: values[order] for name, values in columns.items()}
     packs: list[Packed] = []
     groups: list[Any] = []
-    if "blobs" in tables:
-        blobs = tables["blobs"]
+    for blobs in (tables[name] for name in BLOBS if name in tables):
         packs.append(packed_of(blobs["histogram"]))
         groups.append(np.searchsorted(keys, _key(_plain(blobs.drop_columns(["histogram"])))))
     if "bins" in tables:
