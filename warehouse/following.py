@@ -10,7 +10,6 @@ import numpy as np
 
 from warehouse.analysis.changes import Change, Setting, find_changes, is_large
 from warehouse.analysis.kinds import LATENCY, LIVE_LATENCY, setting_by_clock
-from warehouse.analysis.requests import Floats
 from warehouse.analysis.watch import Watch
 from warehouse.change_points import Found, Judged
 from warehouse.watched import Grid, Metric, Source, Watched
@@ -74,15 +73,12 @@ class Following:
             known = judged.get(target)
             self.until[target] = closed if known is None else min(closed, max(0, self.place(known)))
         for series, values in past.series.items():
-            begun = self.until[series.target]
+            before, setting = values[: self.until[series.target]], self._setting_of(series)
             last = self.place(told[series]) if series in told else None
-            self.watches[series] = Watch(self._setting_of(series), LIVE_LATENCY, values[:begun], last)
-            if series.target not in judged:
-                yield from self._looked_back(series, values[:begun])
-
-    def _looked_back(self, series: Watched, values: Floats) -> Iterator[Found]:
-        for change in find_changes(values, self._setting_of(series)):
-            yield from self._told(series, change, len(values), looked_back=True)
+            back = [] if series.target in judged else find_changes(before, setting)
+            self.watches[series] = Watch(setting, LIVE_LATENCY, before, back[-1].place if back else last)
+            for change in back:
+                yield from self._told(series, change, len(before), looked_back=True)
 
     def take(self, grid: Grid, start: int, is_over: Callable[[], bool]) -> Iterator[Found]:
         """Judge the closed points of a grid that begins at point `start` and that were not judged yet.

@@ -96,6 +96,29 @@ def test_a_growing_stable_series_tells_nothing() -> None:
     assert [change for change in map(watch.update, values) if change] == []
 
 
+def test_a_weak_step_is_told_late_and_once() -> None:
+    random = np.random.default_rng(11)
+    logs = 0.16 * random.standard_normal(5 * DAY) + 0.1 * (np.arange(5 * DAY) >= 3 * DAY)
+    watch = watch_of("p95")
+    told = [(now, watch.update(float(value))) for now, value in enumerate(100 * np.exp(logs))]
+    ((now, change),) = [(now, change) for now, change in told if change]
+    assert abs(change.place - 3 * DAY) <= 12
+    assert now - change.place >= 48
+
+
+def test_a_burst_is_not_told_while_points_arrive() -> None:
+    values = seasonal(0, 1.0)
+    values[1000:1004] = [900.0] * 4
+    watch = watch_of("p95")
+    assert [change for change in map(watch.update, values) if change] == []
+
+
+def test_two_load_tests_astray_are_no_change() -> None:
+    values = runs(60, 60, 1.0)
+    values[30] = values[31] = 190.0
+    assert find_changes(values, LOAD_RUN) == []
+
+
 def test_a_load_test_that_got_slower_is_told_within_three_runs() -> None:
     watch = watch_of("loadrun")
     told = [(now, watch.update(value)) for now, value in enumerate(runs(60, 40, 1.3))]

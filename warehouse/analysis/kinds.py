@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from warehouse.analysis.changes import Setting
+from warehouse.analysis.levels import Belief
 from warehouse.analysis.season import Season
 from warehouse.analysis.steps import Rules
 from warehouse.analysis.watch import Alertness, Watch
 
+LATENCY_RULES = Rules(gain=34, pair_gain=60, widths=(16, 24, 36, 54, 80, 120), shortest=12, smallest=0.05)
+
 LATENCY = Setting(
-    rules=Rules(gain=34, pair_gain=60, widths=(16, 24, 36, 54, 80, 120), shortest=12, smallest=0.05),
+    rules=LATENCY_RULES,
     season=Season(day=288, drift=0.08),
     spike=21,
     fewest=96,
@@ -20,14 +23,9 @@ LATENCY = Setting(
 )
 """Percentiles of 5 minutes, which have a day and a week."""
 
-LOAD_RUN = Setting(
-    rules=Rules(gain=20, pair_gain=36, widths=(5, 7, 10, 14, 20), shortest=5, smallest=0.03),
-    spike=9,
-    reach=2.5,
-    firm=2.5,
-    rounds=4,
-    correlated=False,
-)
+RUNS = Belief(rate=0.003, smallest=0.05, typical=0.3, astray=0.15, far=0.8, sure=0.5, within=2, shortest=4)
+
+LOAD_RUN = Setting(rules=RUNS, spike=9, reach=2.5, firm=2.5, correlated=False)
 """One value of each load test: few, each a run of its own."""
 
 CI = Setting(
@@ -53,17 +51,25 @@ def setting_of(kind: str) -> Setting:
     return KINDS.get(kind, OTHER)
 
 
+LIVE_LATENCY_RULES = Rules(gain=42, pair_gain=70, widths=(24, 36, 54, 80, 120), shortest=6, smallest=0.08)
+
 LIVE_LATENCY = Alertness(
-    rules=Rules(gain=42, pair_gain=70, widths=(24, 36, 54, 80, 120), shortest=6, smallest=0.08),
-    spike=13,
+    rules=LIVE_LATENCY_RULES,
+    spike=17,
     memory=4032,
     frozen=36,
     hot=14,
     pause=3,
     recent=60,
     apart=12,
+    steady=8,
     ahead=6,
+    settled=48,
+    late=864,
 )
+"""Bursts are of up to four points, so that a new level has twice as many. What is weak is settled in four
+hours; a step on the eve of a rest day is told from the rest once that is over.
+"""
 
 COUNTED, BUSY = 0.5, 0.1
 """Scatter (logarithmic) of points that tell a share of a few dozen attempts, and of a few dozen samples."""
@@ -81,13 +87,13 @@ def setting_by_clock(day: int, first_weekday: int, noise: float, *, counted: boo
 
 
 LIVE_RUNS = Alertness(
-    rules=Rules(gain=32, pair_gain=55, widths=(5, 7, 10, 14, 20), shortest=3, smallest=0.05),
+    rules=replace(RUNS, rate=0.002, sure=0.65, shortest=3, early=6, sure_early=0.85),
     spike=7,
     memory=160,
     frozen=0,
     hot=0,
     pause=1,
-    recent=12,
+    recent=24,
     apart=4,
 )
 

@@ -10,7 +10,7 @@ sums over the rest of the series, in O(points x columns).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,10 @@ class Rules:
     widths: tuple[int, ...]
     shortest: int
     smallest: float
+
+    def stricter(self, factor: float) -> Rules:
+        """The same with gains so many times as large."""
+        return replace(self, gain=factor * self.gain, pair_gain=factor * self.pair_gain)
 
 
 @dataclass(frozen=True)

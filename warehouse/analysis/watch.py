@@ -13,12 +13,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from warehouse.analysis.changes import Change, Points, Setting, find_changes, logarithms, study
+from warehouse.analysis.changes import (
+    Change,
+    Points,
+    Setting,
+    Study,
+    changes_of,
+    find_changes,
+    logarithms,
+    study,
+)
+from warehouse.analysis.levels import Belief
 from warehouse.analysis.requests import Floats
 from warehouse.analysis.steps import Rules
 
 AROUND = 24
 """So many points on either side of a change tell its levels."""
+
+LATE_APART = 2
+"""What is told late was found elsewhere than it would have been early: so many times as far apart."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +41,14 @@ class Alertness:
     `rules` are stricter than those for a series that is complete, `spike` is its own. `memory` points are
     kept, the model is frozen for `frozen` points (0: every point gets the whole method), `hot` is the gain
     above which it is asked whether something changed, at most every `pause` points. An alarm is about
-    one of the last `recent` points, and `apart` from the last one. Its first point is looked for up to
-    `ahead` points before the place that was found.
+    one of the last `recent` points, `apart` from the last one, and of a level that has `steady` points. Its
+    first point is looked for up to `ahead` points before the place that was found.
+
+    What was too weak for an alarm is looked at again whenever the model is frozen, by the rules for a
+    complete series: a change is told late if it has `settled` points, but no more than `late`.
     """
 
-    rules: Rules
+    rules: Rules | Belief
     spike: int
     memory: int
     frozen: int
@@ -40,7 +56,10 @@ class Alertness:
     pause: int
     recent: int
     apart: int
+    steady: int = 0
     ahead: int = 0
+    settled: int = 0
+    late: int = 0
 
 
 class Watch:
@@ -52,6 +71,7 @@ class Watch:
     def __init__(
         self, setting: Setting, alertness: Alertness, past: Points = (), told: int | None = None
     ) -> None:
+        self._whole = setting
         self._setting = replace(setting, rules=alertness.rules, spike=alertness.spike)
         self._alertness = alertness
         self._values = array("d", np.asarray(past, dtype=float))
@@ -77,6 +97,10 @@ class Watch:
             return None
         place = self._first + len(self._values) - 1
         if self._alertness.frozen:
+            if len(self._rest) == 0 or len(self._values) - self._frozen_at >= self._alertness.frozen:
+                late = self._late(self._freeze(), place)
+                if late is not None:
+                    return late
             if place - self._asked < self._alertness.pause or not self._is_hot():
                 return None
             self._asked = place
@@ -96,6 +120,8 @@ class Watch:
             place = change.place + self._first
             if now - place > self._alertness.recent or place - self._told < self._alertness.apart:
                 return None
+            if now - place + 1 < self._alertness.steady:
+                return None
             self._told = place
             self._rest = np.zeros(0)
             first = first_of(np.array(self._values), change.place, self._alertness.ahead)
@@ -104,8 +130,6 @@ class Watch:
 
     def _is_hot(self) -> bool:
         """Whether the points since the model was frozen left it."""
-        if len(self._rest) == 0 or len(self._values) - self._frozen_at >= self._alertness.frozen:
-            self._freeze()
         at = np.array([len(self._values) - 1])
         log = float(logarithms(np.array(self._values[-1:]))[0])
         rest = log - self._level - float(self._setting.season.columns(at)[0] @ self._coefficients)
@@ -115,19 +139,33 @@ class Watch:
         gains = np.cumsum(new[::-1]) ** 2 / length
         return bool(gains[3:].max(initial=0.0) > self._alertness.hot)
 
-    def _freeze(self) -> None:
+    def _late(self, done: Study | None, now: int) -> Change | None:
+        """The latest change that was not told, if it is settled."""
+        if done is None:
+            return None
+        for change in reversed(changes_of(done, self._whole)):
+            place, told = change.place + self._first, self._told
+            if now - place > self._alertness.late or place - told < LATE_APART * self._alertness.apart:
+                return None
+            if now - place >= self._alertness.settled:
+                self._told = place
+                return replace(change, place=place)
+        return None
+
+    def _freeze(self) -> Study | None:
         """Make the model from what was before the last points, and what they are from it."""
         self._frozen_at = len(self._values)
-        done = study(np.array(self._values), self._setting)
+        done = study(np.array(self._values), self._whole)
         if done is None:
             self._level, self._lag, self._scale = 0.0, 0.0, 1.0
             self._coefficients = np.zeros(len(self._setting.season.penalties()))
-            return
+            return None
         self._level, self._lag = float(done.found.sizes.sum()), done.noise.lag
         self._scale = float(np.median(done.noise.scale))
         self._coefficients = done.found.coefficients
         columns = self._setting.season.columns(done.places[-self._alertness.recent :])
         self._rest = done.values[-self._alertness.recent :] - self._level - columns @ self._coefficients
+        return done
 
 
 def first_of(values: Floats, place: int, ahead: int) -> int:

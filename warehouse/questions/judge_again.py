@@ -10,8 +10,14 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from warehouse.analysis.changes import Change, is_large
-from warehouse.analysis.kinds import COUNTED, LIVE_LATENCY, setting_by_clock
+from warehouse.analysis.changes import Change, find_changes, is_large
+from warehouse.analysis.kinds import (
+    COUNTED,
+    LATENCY_RULES,
+    LIVE_LATENCY,
+    LIVE_LATENCY_RULES,
+    setting_by_clock,
+)
 from warehouse.analysis.requests import Floats
 from warehouse.analysis.watch import Watch
 from warehouse.questions.asking import Staged, Text, Window, stored
@@ -116,9 +122,10 @@ def _replayed(asked: JudgeAgain, origin: datetime, values: Floats, begun: int) -
         COUNTED if is_errors else 1e-6,
         counted=is_errors,
     )
-    rules = LIVE_LATENCY.rules
-    stricter = replace(rules, gain=asked.caution * rules.gain, pair_gain=asked.caution * rules.pair_gain)
-    watch = Watch(setting, replace(LIVE_LATENCY, rules=stricter), values[:begun])
+    setting = replace(setting, rules=LATENCY_RULES.stricter(asked.caution))
+    alertness = replace(LIVE_LATENCY, rules=LIVE_LATENCY_RULES.stricter(asked.caution))
+    before = find_changes(values[:begun], setting)
+    watch = Watch(setting, alertness, values[:begun], before[-1].place if before else None)
     floor = ERRORS_FLOOR if is_errors else asked.smallest_ms
     told = []
     for place in range(begun, len(values)):
