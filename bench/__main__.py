@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from bench import (
     backup,
+    changed_series,
     export,
     history,
     idle,
@@ -38,6 +39,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
     "loadruns": loadruns.measure,
     "history": history.measure,
     "regression": regression.measure,
+    "changes": changed_series.measure,
     "two_samples": two_samples.measure,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +12,26 @@ DAY = 288
 DAYS = 8
 
 
+@dataclass(frozen=True)
+class Latency:
+    """Logarithms of a series, the season (day and weekend) in them, and which points were not measured."""
+
+    logs: np.ndarray
+    season: np.ndarray
+    gone: np.ndarray
+
+    def series(self, planted: np.ndarray | float = 0.0, *, is_seasonal: bool = True) -> Series:
+        """The values, with what is planted on the logarithms and with the season or without."""
+        values = np.exp(self.logs + planted - (0.0 if is_seasonal else self.season)).round(2)
+        return [None if lost else float(value) for value, lost in zip(values, self.gone, strict=True)]
+
+
 def latency(random: np.random.Generator) -> Series:
+    """Eight days of a p95 in which nothing changes."""
+    return latency_parts(random).series()
+
+
+def latency_parts(random: np.random.Generator) -> Latency:
     """Eight days of a p95 every 5 minutes: a daily wave and its double, calmer weekends, correlated noise
     of heavy tails that grows with the hour's load, slow drift, single spikes, bursts of 2 to 4, gaps.
     """
@@ -28,11 +48,11 @@ def latency(random: np.random.Generator) -> Series:
     logs[random.random(n) < 0.004] += random.uniform(0.4, 1.5)
     for place in random.integers(0, n, random.poisson(8)):
         logs[place : place + random.integers(2, 5)] += random.uniform(0.3, 1.2)
-    values = np.exp(logs + random.uniform(2, 6)).round(2)
+    logs = logs + random.uniform(2, 6)
     gone = random.random(n) < 0.002
     for place in random.integers(0, n, random.poisson(1)):
         gone[place : place + random.integers(12, 90)] = True
-    return [None if lost else float(value) for value, lost in zip(values, gone, strict=True)]
+    return Latency(logs, swing * wave + weekend, gone)
 
 
 def load_run(random: np.random.Generator) -> Series:
