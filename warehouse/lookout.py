@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ import pyarrow as pa
 
 from warehouse import regressions, run_lookout
 from warehouse.change_points import Found, Judged
-from warehouse.coincidence import POINTS_AROUND, co_movements
+from warehouse.coincidence import co_movements
 from warehouse.error_shares import as_counted
 from warehouse.errors import PerfhouseError
 from warehouse.following import MEMORY, Following, Thresholds
@@ -38,6 +37,7 @@ from warehouse.watched import (
     Watched,
     foremost_shapes,
 )
+from warehouse.young import Young
 
 if TYPE_CHECKING:
     from warehouse.settings import Settings
@@ -66,7 +66,7 @@ class Lookout:
         self._thresholds = Thresholds(settings.regressions.smallest_ratio, settings.regressions.smallest_ms)
         self._following: dict[str, Following] = {}
         self._shapes: dict[str, None] = {}
-        self._young: dict[str, Found] = {}
+        self._young = Young()
         self._chosen_at: datetime | None = None
         self._ended = threading.Event()
         self._one = threading.Lock()
@@ -75,6 +75,7 @@ class Lookout:
         """Judge what was measured since the last time. What fails is looked at again the next time."""
         with self._one:
             looks = [
+                ("young regressions", self._remember),
                 *((kind, self._at(kind)) for kind in SOURCES),
                 (LOADTEST, self._look_at_runs),
                 ("what moved", self._explain_again),
@@ -136,25 +137,29 @@ class Lookout:
     def _keep(self, found: Sequence[Found], judged: Sequence[Judged]) -> None:
         foremost = sorted(found, key=lambda each: (each.series.kind != PROBE.kind, -abs(each.size or 1.0)))
         moved = {each: co_movements(self._ask, each) for each in foremost[:MOST_EXPLAINED]}
-        self._young |= self._writer.quietly(
-            lambda held: regressions.note(held, found, judged, moved)
-        ).result()
+        explained = self._writer.quietly(lambda held: regressions.note(held, found, judged, moved)).result()
+        self._young.add(explained)
         for each in found:
             log.info("%s: %s %s %s", each.verdict, each.series.metric, each.series.target, each.series.object)
+
+    def _remember(self) -> None:
+        """Take up what was young when the warehouse stopped."""
+        self._young.remember(self._ask)
 
     def _explain_again(self) -> None:
         """Look again what moved with young regressions: when they were found, few points were after them."""
         at = now().replace(tzinfo=None)
-        moved = {}
-        for regression_id, found in list(self._young.items()):
-            points = (at - found.at) // timedelta(seconds=found.point_s or self._step_s)
-            if points > found.points_after:
-                self._young[regression_id] = later = replace(found, points_after=points)
-                moved[regression_id] = co_movements(self._ask, later)
-            if points > POINTS_AROUND:
-                del self._young[regression_id]
-        if moved:
+        due = dict(self._young.due(self._ask, self._points_after, at))
+        if due:
+            moved = {regression_id: co_movements(self._ask, found) for regression_id, found in due.items()}
             self._writer.quietly(lambda held: regressions.renew_moves(held, moved)).result()
+            self._young.looked(due)
+
+    def _points_after(self, found: Found) -> int | None:
+        """How many points after a change are complete; None while its series are not followed."""
+        following = self._following.get(found.series.kind)
+        until = None if following is None else following.until.get(found.series.target)
+        return None if following is None or until is None else until - following.place(found.at)
 
     def _new(self, source: Source, at: datetime) -> Following:
         origin = at - timedelta(seconds=MEMORY * self._step_s)

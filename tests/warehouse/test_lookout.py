@@ -110,6 +110,50 @@ def test_what_is_well_again_resolves_itself_and_what_is_worse_again_opens_it(
     assert (events[0], events[1], events[2]) == ("found", "resolve", "reopen")
 
 
+def test_after_a_restart_what_moved_with_a_young_regression_is_looked_at_again(
+    world: World, lookout: Lookout, ask: Ask, store: Store, writer: Writer, settings: Settings
+) -> None:
+    lookout.look()
+    slow_at = world.at
+    while not found(ask):
+        world.go_on(world.at + POINT, cart_ms=70.0, query_ms=35.0)
+        lookout.look()
+    (young,) = found(ask)
+    before = moves(ask, young["regression_id"])
+    assert max(before.values(), default=0) < 12
+    lookout.stop()
+
+    world.go_on(slow_at + timedelta(hours=1, minutes=30), cart_ms=70.0, query_ms=35.0)
+    again = Lookout(store, writer, settings)
+    again.look()
+    told = moves(ask, young["regression_id"])
+    assert told["phase", "first_byte_ms"] > before.get(("phase", "first_byte_ms"), 0)
+    assert told["query", "query_mean_ms"] >= 16
+    world.go_on(slow_at + timedelta(hours=3), cart_ms=70.0, query_ms=35.0)
+    again.look()
+    assert moves(ask, young["regression_id"])["query", "query_mean_ms"] == 24, "what came late counts too"
+    again.stop()
+
+
+def test_what_is_over_keeps_what_moved_with_it(world: World, lookout: Lookout, ask: Ask) -> None:
+    lookout.look()
+    world.go_on(world.at + timedelta(hours=1, minutes=30), cart_ms=80.0)
+    lookout.look()
+    (young,) = found(ask)
+    before = moves(ask, young["regression_id"])
+    assert before
+    world.go_on(world.at + timedelta(hours=2))
+    lookout.look()
+    assert any(role == "back" for *_, role in series(ask, young["regression_id"]))
+    assert moves(ask, young["regression_id"]) == before
+
+
+def moves(ask: Ask, regression_id: str) -> dict[tuple[str, str], int]:
+    """What moved with a regression, with the points after it that this stands on."""
+    rows = ask("moved_with", regression_id=regression_id).to_pylist()
+    return {(row["kind"], row["metric"]): row["points_after"] for row in rows}
+
+
 def test_an_improvement_is_told_as_such(world: World, lookout: Lookout, ask: Ask) -> None:
     lookout.look()
     world.go_on(world.at + timedelta(hours=3), root_ms=12.0)
