@@ -110,7 +110,7 @@ def _named(row: Mapping[str, Any]) -> str:
 def _verdict(row: Mapping[str, Any] | None) -> str:
     """A finding in a cell: what it is, and by how much."""
     if row is None:
-        return "-"
+        return WORDS["not_enough_data"]
     size = "" if row["size"] is None else f" {_size(row)}"
     return f"{WORDS[row['verdict']]}{size}"
 

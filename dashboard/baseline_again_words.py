@@ -32,7 +32,7 @@ class Told:
         """`▼ regressed +30.1 % (+25.0 % to +36.2 %)`."""
         row = self.found.get(baseline_id)
         if row is None:
-            return fmt.NOTHING
+            return words.VERDICTS[UNKNOWN].text
         word = words.VERDICTS[row["verdict"]].text
         return word if row["size"] is None else f"{word} {words.size(row)} ({words.interval(row)})"
 
