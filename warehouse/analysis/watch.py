@@ -33,6 +33,9 @@ AROUND = 24
 LATE_APART = 2
 """What is told late was found elsewhere than it would have been early: so many times as far apart."""
 
+KNOWN_DAYS = 2
+"""Until a time of day was seen so often, a weak step may as well be the season."""
+
 
 @dataclass(frozen=True)
 class Alertness:
@@ -141,7 +144,7 @@ class Watch:
 
     def _late(self, done: Study | None, now: int) -> Change | None:
         """The latest change that was not told, if it is settled."""
-        if done is None:
+        if done is None or len(self._values) < KNOWN_DAYS * self._setting.season.day:
             return None
         for change in reversed(changes_of(done, self._whole)):
             place, told = change.place + self._first, self._told
