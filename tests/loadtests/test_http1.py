@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from loadtests.checks import contains
-from loadtests.filling import Filler, MissingError, find
+from loadtests.filling import Filler, MissingError
 from loadtests.http1 import (
     ClosedError,
     ProtocolError,
@@ -15,6 +15,7 @@ from loadtests.http1 import (
     read_response,
 )
 from loadtests.prepared import request_bytes
+from warehouse.pointer import find
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (
