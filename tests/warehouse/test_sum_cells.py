@@ -148,13 +148,14 @@ def test_old_windows_are_answered_when_the_samples_are_gone(put: Put, ask: Ask, 
     chance = random.Random(8)
     end = now()
     start = end - timedelta(days=60)
-    sent = some(chance, start, end, 3000)
+    first = (end - timedelta(days=50)).replace(hour=5, minute=0, second=0, microsecond=0)
+    around = [sample(first + timedelta(minutes=minutes), 0.5) for minutes in (-10, 10)]
+    sent = [*some(chance, start, end, 3000), *around]
     send(put, sent)
     at = naive(end)
     assert expire(store.cursor(), at, 30)["sample"] == 0, "no cells hold them yet"
     keep_up(store, end)
     assert expire(store.cursor(), at, 30)["sample"] > 1000
-    first = (end - timedelta(days=50)).replace(hour=5, minute=0, second=0, microsecond=0)
     fine = ask("host_trend", start=first, end=first + timedelta(hours=10), buckets=300).to_pylist()
     assert {(row["bucket_s"], row["tier"]) for row in fine} == {(3600, "1h")}, "as fine as there is"
     assert_trend(fine, sent, first, first + timedelta(hours=10))
