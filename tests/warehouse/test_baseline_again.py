@@ -117,7 +117,7 @@ def test_too_much_at_once_is_refused_with_what_to_do(
         ask("baseline_again", target="shop", start=midnight, end=midnight + HOUR / 2)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
     with running_warehouse(tmp_path_factory.mktemp("runs"), TARGETS + PRESETS) as process:
         yield process
