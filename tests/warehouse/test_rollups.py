@@ -206,10 +206,10 @@ store.close()
 def test_a_kill_between_any_two_steps_harms_nothing(put: Put, store: Store, settings: Settings) -> None:
     chance = random.Random(9)
     end = now() - timedelta(minutes=40)
-    sent = some_attempts(chance, end - timedelta(hours=60), end - timedelta(hours=30), 400)
+    sent = some_attempts(chance, end - timedelta(hours=110), end - timedelta(hours=30), 400)
     send(put, sent)
     rollups.keep_up(Alone(store.cursor()), naive(now()))
-    more = some_attempts(chance, end - timedelta(hours=60), end, 400)
+    more = some_attempts(chance, end - timedelta(hours=110), end, 400)
     send(put, more)
     store.close()
     ended = kills = 0
@@ -222,7 +222,7 @@ def test_a_kill_between_any_two_steps_harms_nothing(put: Put, store: Store, sett
             ended += 1
             break
     assert ended
-    assert kills >= 5
+    assert kills >= 6
     store.__init__(settings)  # type: ignore[misc]
     sealed = tiers.read(store.cursor(), "attempt").sealed_until
     assert sealed is not None
