@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from warehouse import run_tiers, sum_tiers, tiers
+from warehouse import run_tiers, sum_proof, tiers
 from warehouse.cells import DAY, FIVE_MINUTES, HOUR, TABLES, Cells, Span, day_cells
 from warehouse.objectives import ABOVE
 from warehouse.placing import DAYS, OUTCOMES, put_day, replace
@@ -49,7 +49,7 @@ def rebuild(hands: Hands, at: datetime) -> Iterator[Step]:
             yield step
             start = end
     for kind in KINDS:
-        for day, cells, told in sum_tiers.proved(hands, kind):
+        for day, cells, told in sum_proof.proved(hands, kind):
             compared, different = compared + cells, different + len(told)
             yield _step(kind.name, {"day": f"{day:%Y-%m-%d}"}, cells, told)
     run_tiers.keep_up(hands, at)
