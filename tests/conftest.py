@@ -13,6 +13,9 @@ GRACE_S = 3.0
 OURS_FOR_LONG = ("resource_tracker", "forkserver")
 """Processes that Python's multiprocessing keeps for as long as the test run lasts."""
 
+TOLD_CHARACTERS = 4_000
+"""How much of a failure is told at once, from its end; the summary tells it whole."""
+
 REAL = ("cli", "collectors", "dashboard", "demo", "e2e", "faults", "hostile", "loadtests", "warehouse")
 """Folders whose tests start processes, servers and browsers, and wait for them."""
 
@@ -27,6 +30,17 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(Path(__file__).parent).parts[0] in REAL:
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> Iterator[None]:
+    """Tell a failed try at once: who ends a run early then still sees what failed in it."""
+    yield
+    if (report.failed or report.outcome == "rerun") and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(
+            f"\n{report.outcome}: {report.nodeid} ({report.when})\n{report.longreprtext[-TOLD_CHARACTERS:]}",
+            flush=True,
+        )
 
 
 @pytest.fixture(autouse=True)
