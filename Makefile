@@ -34,6 +34,9 @@ help: ## say what there is
 run: $(VENV)/run.stamp ## install what is needed and start everything
 	@exec $(BIN)/python perfhouse.py up
 
+# Compiled once, not again in each of the hundreds of processes that the tests start.
+test soak: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/test.stamp tools check ## check the code and run every test
 	$(BIN)/python -m pytest -m alone
 	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadfile

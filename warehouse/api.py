@@ -26,7 +26,7 @@ from warehouse.api_regressions import regression_routes
 from warehouse.api_runs import run_routes
 from warehouse.api_verify import verify_routes
 from warehouse.bodies import read_body
-from warehouse.declared import Health, batch_body, refusals
+from warehouse.declared import Health, batch_body, defined_refusals, refusals
 from warehouse.doors import Doors
 from warehouse.errors import InvalidInputError, NotAllowedError, PerfhouseError, RefusedError, StoppedError
 from warehouse.health import health
@@ -93,7 +93,7 @@ def _may(warehouse: Warehouse, *scopes: Scope) -> Callable[..., Token]:
 def _health_route(warehouse: Warehouse) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/healthz", responses=refusals(400, 403))
+    @router.get("/healthz", responses=defined_refusals(400, 403))
     def healthz() -> Health:
         """Whether the warehouse is up, since when, and whether it stores. Needs no token."""
         return health(warehouse)

@@ -173,7 +173,7 @@ class Lookout:
         source = following.source
         shapes = self._watched_shapes(following.at(end)) if source.kind == QUERY.kind else ()
         parts = []
-        for begin in range(start, end + 1, MOST_POINTS):
+        for begin in range(max(start, self._first(following, start, end)), end + 1, MOST_POINTS):
             if self._ended.is_set() or (source.kind == QUERY.kind and not shapes):
                 break
             points = min(MOST_POINTS, end + 1 - begin)
@@ -181,6 +181,13 @@ class Lookout:
             answer = self._ask(source.question(*window, self._step_s, shapes))
             parts.append((begin - start, source.grid(answer, window[0], self._step_s, points)))
         return _joined(parts, end + 1 - start)
+
+    def _first(self, following: Following, start: int, end: int) -> int:
+        """The first point that can tell anything, where finding it costs less than asking for all."""
+        if end - start < MOST_POINTS:
+            return start
+        oldest = self._ask(following.source.oldest())["ts"][0].as_py()
+        return end + 1 if oldest is None else following.place(oldest.replace(tzinfo=None))
 
     def _watched_shapes(self, at: datetime) -> Sequence[str]:
         """The shapes watched so far, and once an hour those that took longest in the day before."""

@@ -83,7 +83,14 @@ class Source:
     question: Callable[[datetime, datetime, int, Sequence[str]], Statement]
     numbers: Callable[[pa.Table], Mapping[str, Any]]
     metrics: tuple[Metric, ...]
+    rows: tuple[str, ...]
+    """Where the rows are that it can answer from; each has a column `ts`."""
     target: str = "target"
+
+    def oldest(self) -> Statement:
+        """The instant `ts` before which it has nothing to answer from: one row, null where it has nothing."""
+        each = " UNION ALL ".join(f"SELECT min(ts) AS ts FROM {table}" for table in self.rows)  # noqa: S608 - our own names
+        return Statement(f"SELECT min(ts)::TIMESTAMP AS ts FROM ({each})", {})  # noqa: S608 - the same
 
     def metric(self, name: str) -> Metric:
         """The metric of that name."""
@@ -180,6 +187,7 @@ PROBE = Source(
         Metric("p99_ms", "ms", 1.0),
         Metric(ERRORS, "ratio", ERRORS_FLOOR, COUNTED, counted=True),
     ),
+    ("attempt", "attempt_late", "attempt_cell_5m", "(SELECT day::TIMESTAMP AS ts FROM cold_day)"),
 )
 QUERY = Source(
     "query",
@@ -189,6 +197,7 @@ QUERY = Source(
     ),
     _of_queries,
     (Metric("query_mean_ms", "ms", 0.2), Metric("query_load", "1", 0.02)),
+    ("query_stat",),
 )
 HOST = Source(
     "host",
@@ -198,6 +207,7 @@ HOST = Source(
     ),
     _of_metrics({"cpu_ratio": "cpu_ratio", "memory_used_ratio": "memory_used_ratio"}),
     (Metric("cpu_ratio", "ratio", 0.1, BUSY), Metric("memory_used_ratio", "ratio", 0.05)),
+    ("sample",),
     target="host",
 )
 DATABASE = Source(
@@ -208,6 +218,7 @@ DATABASE = Source(
     ),
     _of_metrics({"cache_hit_ratio": "cache_miss_ratio"}, flipped=("cache_hit_ratio",)),
     (Metric("cache_miss_ratio", "ratio", 0.01, BUSY),),
+    ("sample",),
 )
 
 SOURCES: Mapping[str, Source] = {source.kind: source for source in (PROBE, QUERY, HOST, DATABASE)}
