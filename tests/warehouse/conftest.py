@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tests.servers.warehouse import WarehouseProcess, running_warehouse, write_config
+from tests.warehouse.loading import TARGETS, forget_runs
 from warehouse import checks, wire
 from warehouse.client import Client
 from warehouse.keeper import Keeper
@@ -68,6 +69,20 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProces
     """A warehouse behind HTTP, shared by the tests of a module."""
     with running_warehouse(tmp_path_factory.mktemp("served")) as process:
         yield process
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
+    """A warehouse whose targets allow load, shared by the tests of a module: see `without_runs`."""
+    with running_warehouse(tmp_path_factory.mktemp("loaded"), TARGETS) as process:
+        yield process
+
+
+@pytest.fixture
+def without_runs(loaded: WarehouseProcess) -> Iterator[WarehouseProcess]:
+    """That warehouse, in which no run is left of the tests before."""
+    yield loaded
+    forget_runs(loaded)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 from tests.servers.warehouse import WarehouseProcess
 from warehouse.client import Client
 from warehouse.model import Outcome, now
+from warehouse.run_model import ENDED, RunState
 from warehouse.run_rows import ROW
 
 OUTCOMES = list(Outcome)
@@ -123,3 +124,17 @@ def finish(client: Client, run_id: str, began: datetime, seconds: float = 20, **
     ended = us(began + timedelta(seconds=seconds))
     told = {"agent": AGENT, "state": "finished", "ended_at_us": ended, "complete": True} | told
     return str(client.report_run(run_id, **told)["verdict"])
+
+
+def forget_runs(served: WarehouseProcess) -> None:
+    """End and delete every run, so that the next test finds none."""
+    with served.client("cli") as cli, served.client("agent") as agent:
+        for run in cli.ask("runs").to_dicts():
+            run_id, state = run["run_id"], run["state"]
+            if state == RunState.REQUESTED:
+                cli.cancel_run(run_id)
+            elif state not in ENDED:
+                agent.report_run(run_id, agent=run["agent"], state="failed")
+            if run["is_baseline"]:
+                cli.pin_run(run_id, pinned=False)
+            cli.delete_run(run_id)

@@ -1,8 +1,8 @@
 """A run is judged when all of it is stored: criteria, generator, and what was not measured never passes."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,8 @@ ORIGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
-    with running_warehouse(tmp_path_factory.mktemp("judge"), TARGETS) as process:
-        yield process
+def served(without_runs: WarehouseProcess) -> WarehouseProcess:
+    return without_runs
 
 
 def judged(served: WarehouseProcess, agent: Client, made: np.ndarray, **told: object) -> dict[str, Any]:
@@ -114,21 +113,21 @@ def test_a_run_of_several_agents_is_judged_again_when_the_last_rows_are_there(
         assert cli.ask("run", run_id=run_id)["requests"].item() == 20
 
 
-def test_what_was_not_judged_before_a_kill_is_judged_at_the_next_start(
-    served: WarehouseProcess, agent: Client
-) -> None:
-    run_id = launch(served, "judged")
-    began = start(agent, run_id)
-    agent.send_rows(run_id, 0, "requests-0.bin", 0, rows(began, [1.0] * 100).tobytes())
-    finish(agent, run_id, began)
-    served.stop()
-    store = Store(served.settings)
-    store.cursor().execute("UPDATE run SET judged_at = NULL, verdict = '', summary = NULL")
-    store.close()
-    served.start()
-    with served.client("cli") as cli:
-        wait_for(lambda: cli.ask("run", run_id=run_id)["judged_at"].item() is not None)
-        assert cli.ask("run", run_id=run_id)["requests"].item() == 100
+def test_what_was_not_judged_before_a_kill_is_judged_at_the_next_start(tmp_path: Path) -> None:
+    with running_warehouse(tmp_path, TARGETS) as served:
+        run_id = launch(served, "judged")
+        with served.client("agent") as agent:
+            began = start(agent, run_id)
+            agent.send_rows(run_id, 0, "requests-0.bin", 0, rows(began, [1.0] * 100).tobytes())
+            finish(agent, run_id, began)
+        served.stop()
+        store = Store(served.settings)
+        store.cursor().execute("UPDATE run SET judged_at = NULL, verdict = '', summary = NULL")
+        store.close()
+        served.start()
+        with served.client("cli") as cli:
+            wait_for(lambda: cli.ask("run", run_id=run_id)["judged_at"].item() is not None)
+            assert cli.ask("run", run_id=run_id)["requests"].item() == 100
 
 
 def test_no_data_is_worse_than_a_pass_and_a_fail_worse_than_both() -> None:

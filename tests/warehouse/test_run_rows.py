@@ -1,8 +1,9 @@
 """A run's spool becomes rows exactly once, and the questions about it tell its numbers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +25,8 @@ from warehouse.store import Store
 
 
 @pytest.fixture
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
-    with running_warehouse(tmp_path_factory.mktemp("rows"), TARGETS) as process:
-        yield process
+def served(without_runs: WarehouseProcess) -> WarehouseProcess:
+    return without_runs
 
 
 def test_the_generator_writes_what_the_warehouse_reads() -> None:
@@ -75,23 +75,24 @@ def test_every_request_is_stored_once_and_whole(served: WarehouseProcess, cli: C
     ]
 
 
-def test_rows_survive_a_kill_and_are_known_when_they_come_again(
-    served: WarehouseProcess, cli: Client, agent: Client
-) -> None:
-    run_id = launch(served)
-    began = start(agent, run_id)
-    pieces = [rows(began, [1.0] * 1000).tobytes() for _ in range(5)]
-    for number, piece in enumerate(pieces[:3]):
-        agent.send_rows(run_id, 0, "requests-0.bin", number * 32_000, piece)
-    served.kill()
-    served.start()
-    stored = [
-        agent.send_rows(run_id, 0, "requests-0.bin", number * 32_000, piece)["stored"]
-        for number, piece in enumerate(pieces)
-    ]
-    assert stored == [False, False, False, True, True]
-    assert cli.count("run_requests", run_id=run_id) == 5000
-    assert agent.claim(AGENT, busy=[run_id])["run"] is None, "the run itself was kept too"
+def test_rows_survive_a_kill_and_are_known_when_they_come_again(tmp_path: Path) -> None:
+    with running_warehouse(tmp_path, TARGETS) as served:
+        run_id = launch(served)
+        pieces = [rows(now(), [1.0] * 1000).tobytes() for _ in range(5)]
+        with served.client("agent") as agent:
+            start(agent, run_id)
+            for number, piece in enumerate(pieces[:3]):
+                agent.send_rows(run_id, 0, "requests-0.bin", number * 32_000, piece)
+        served.kill()
+        served.start()
+        with served.client("agent") as agent, served.client("cli") as cli:
+            stored = [
+                agent.send_rows(run_id, 0, "requests-0.bin", number * 32_000, piece)["stored"]
+                for number, piece in enumerate(pieces)
+            ]
+            assert stored == [False, False, False, True, True]
+            assert cli.count("run_requests", run_id=run_id) == 5000
+            assert agent.claim(AGENT, busy=[run_id])["run"] is None, "the run itself was kept too"
 
 
 @pytest.mark.parametrize(
