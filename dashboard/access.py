@@ -68,8 +68,8 @@ def _role(person: str, rules: AccessSettings) -> Access:
     return Access(
         allowed=False,
         person=person,
-        why=f"You are signed in as {person}, who may not launch load tests. Whoever keeps the configuration "
-        "can add you to `launch` in its `[access]` table.",
+        why=f"You are signed in as {person}, who may neither launch load tests nor change anything. Whoever "
+        "keeps the configuration can add you to `launch` in its `[access]` table.",
     )
 
 

@@ -47,7 +47,7 @@ def asker(token: Token, person: str | None, local: str | None) -> Asker:
 
 
 def refuse_stranger(asks: Asker, access: AccessSettings, via: str = "") -> None:
-    """Raises NotAllowedError unless this asker may launch and stop load tests.
+    """Raises NotAllowedError unless this asker may launch and stop load tests, and change what is told.
 
     A load agent may launch what the configuration schedules, and nothing else.
     """
@@ -64,5 +64,7 @@ def refuse_stranger(asks: Asker, access: AccessSettings, via: str = "") -> None:
         raise NotAllowedError("nobody is signed in", HINT, status=403)
     if asks.person is not None and not {asks.person, ANYONE} & set(access.launch):
         raise NotAllowedError(
-            f"{asks.person} may not launch load tests", "access.launch names who may.", status=403
+            f"{asks.person} may neither launch load tests nor change anything",
+            "access.launch names who may.",
+            status=403,
         )

@@ -147,7 +147,7 @@ class AgentSettings(Section):
 
 
 class AccessSettings(Section):
-    """Who may launch load tests besides whoever sits at this machine."""
+    """Who may launch load tests and change what is told, besides whoever sits at this machine."""
 
     launch: tuple[Name, ...] = ()
     proxy_header: Annotated[str, StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9-]*$")] = ""

@@ -127,7 +127,7 @@ def test_who_signed_in_without_the_role_is_told_so(
     """Mallory says to be Alice, but the provider does not vouch for that address."""
     page = arrive(site, open_tab)
     sign_in(page, site, person)
-    expect(page.get_by_text(saying(f"signed in as {named}, who may not launch"))).to_be_visible()
+    expect(page.get_by_text(saying(f"signed in as {named}, who may neither launch"))).to_be_visible()
     expect(start_button(page)).to_be_disabled()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 

@@ -141,8 +141,8 @@ def test_who_may_launch(served: WarehouseProcess, cli: Client, dashboard: Client
             assert (audit(cli)[-1]["who"], audit(cli)[-1]["outcome"]) == (who, "done")
         refused = [
             (dashboard, "dashboard", {}, "nobody is signed in"),
-            (dashboard, "dashboard", {"person": "bob"}, "bob may not launch"),
-            (dashboard, "dashboard", {"person": "bob", "local": True}, "bob may not launch"),
+            (dashboard, "dashboard", {"person": "bob"}, "bob may neither launch"),
+            (dashboard, "dashboard", {"person": "bob", "local": True}, "bob may neither launch"),
             (pipeline, "ci", {"person": "ann"}, "may not speak for a person"),
             (agent, "ci", {}, "the token agent may not act"),
             (agent, "schedule", {"person": "ann"}, "may not speak for a person"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from warehouse.analysis.levels import Belief, likely_places
 from warehouse.analysis.requests import Floats, Ints
-from warehouse.analysis.robust import lag_correlation, scatter, winsorised
+from warehouse.analysis.robust import Z, lag_correlation, scatter, winsorised
 from warehouse.analysis.season import Season
 from warehouse.analysis.steps import TINY, Fit, Noise, Rules, Whitened, fit, search
 
@@ -187,8 +187,8 @@ def changes_of(done: Study, setting: Setting) -> list[Change]:
                 before=before,
                 after=after,
                 size=math.expm1(size),
-                low=math.expm1(size - 1.96 * error),
-                high=math.expm1(size + 1.96 * error),
+                low=math.expm1(size - Z * error),
+                high=math.expm1(size + Z * error),
                 confidence=max(0.0, 1 - chance),
             )
         )

@@ -26,10 +26,10 @@ from warehouse.analysis.resampling import (
     SEED,
     Blocks,
     Replicas,
-    Z,
     residuals_of,
     widened,
 )
+from warehouse.analysis.robust import Z
 from warehouse.errors import InvalidInputError
 
 PERCENTS = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}

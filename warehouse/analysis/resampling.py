@@ -23,6 +23,7 @@ from functools import cached_property
 import numpy as np
 
 from warehouse.analysis.requests import Floats, Ints, Requests, Span, whole_seconds
+from warehouse.analysis.robust import Z
 
 BLOCKS = 30
 FEWEST_BLOCKS = 20
@@ -36,9 +37,6 @@ WIDTH = math.log(1.001)
 
 STRONGEST_LAG = 0.8
 """A correlation of neighbouring blocks above this is a trend, which no widening covers."""
-
-Z = 1.96
-"""The 97.5 % quantile of the normal distribution."""
 
 
 @dataclass(frozen=True)

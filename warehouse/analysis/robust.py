@@ -6,6 +6,9 @@ import numpy as np
 
 from warehouse.analysis.requests import Floats
 
+Z = 1.959964
+"""The 97.5 % quantile of the normal distribution: between it and its mirror image lie 95 %."""
+
 NORMAL = 1.4826
 """The standard deviation of a normal distribution by its median absolute deviation."""
 

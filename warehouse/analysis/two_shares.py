@@ -19,9 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from warehouse.analysis.requests import Floats
-
-Z = 1.959964
-"""The 97.5 % quantile of the normal distribution."""
+from warehouse.analysis.robust import Z
 
 FEWEST_POINTS = 5
 """Of fewer points the design effect is not known by themselves: the other side's counts too."""
