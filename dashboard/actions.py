@@ -8,6 +8,7 @@ Each raises PerfhouseError where it is refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -67,6 +68,12 @@ def delete_run(run_id: str) -> None:
 def pin_baseline(target: str, name: str, start: datetime, end: datetime) -> None:
     """Pin a period of a target; it is the one compared with from then on."""
     _client().pin_baseline(target, name, start=start, end=end, **_who())
+    data.forget()
+
+
+def pin_runs(target: str, name: str, runs: Sequence[str]) -> None:
+    """Pin load tests of a target; they are what later ones are compared with from then on."""
+    _client().pin_baseline(target, name, runs=runs, **_who())
     data.forget()
 
 

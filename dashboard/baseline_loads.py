@@ -19,12 +19,15 @@ MOST_OFFERED = 200
 
 
 def questions(target: str, active: Row) -> dict[str, data.Question]:
-    """The target's finished load tests, and how the chosen one compares; none where none fits."""
-    asked = {"runs": question("runs", target=[target], state=["finished"])}
-    run_id = controls.parameter(RUN) or _newest(comparable(data.ask(asked)["runs"], active), active)
-    if run_id:
-        asked["findings"] = question("baseline_compare", target=target, run=run_id)
-    return asked
+    """How the chosen load test compares; nothing is asked where none fits."""
+    runs = data.ask({"runs": finished(target)})["runs"]
+    run_id = controls.parameter(RUN) or _newest(comparable(runs, active), active)
+    return {"findings": question("baseline_compare", target=target, run=run_id)} if run_id else {}
+
+
+def finished(target: str) -> data.Question:
+    """The target's finished load tests."""
+    return question("runs", target=[target], state=["finished"])
 
 
 def members(active: Row) -> list[str]:

@@ -1,4 +1,4 @@
-"""A target's baselines on a page: what a window comes to against the active one, pinning, the list."""
+"""A target's baselines on a page: what a window comes to against the active one, and the list."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from dashboard.controls import Scene
 from warehouse.errors import PerfhouseError, RefusedError
 
 PAGE = "dashboard/views/baseline.py"
-LONGEST_NAME = 100
 MOST_ROWS = 14
 """A table so long is shown whole."""
 
@@ -102,31 +101,6 @@ def _table(found: Sequence[Row]) -> None:
     )
 
 
-def pin_form(scene: Scene, target: str) -> None:
-    """Pin the window of this page under a name."""
-    mine, until = access.mine(), min(scene.window.end, scene.now)
-    with st.container(border=True, key="pin_baseline"):
-        st.header("This window as a baseline", anchor=False)
-        window = fmt.window_text(scene.window.start, until, scene.zone)
-        st.markdown(f"{fmt.plain(target)}, {window}")
-        name = st.text_input(
-            "Name", placeholder="release 1.4", max_chars=LONGEST_NAME, key="pin_name", width=320
-        )
-        pinned = st.button(
-            "Pin",
-            icon=":material/keep:",
-            disabled=not mine.allowed,
-            help=None if mine.allowed else fmt.plain(mine.why),
-            key="pin_now",
-        )
-        panels.note(
-            "Later windows are held against it. Its single attempts are kept until it is removed. A day or "
-            "a week tells more than an hour: it is cut into stretches as long as the window compared."
-        )
-        if pinned:
-            _then(lambda: actions.pin_baseline(target, name, scene.window.start, until), "It was not pinned")
-
-
 def listed(scene: Scene, rows: Sequence[Row]) -> None:
     """The target's baselines, each with what can be done to it."""
     with st.container(border=True, key="baselines"):
@@ -142,7 +116,7 @@ def _line(scene: Scene, row: Row) -> None:
     if row["is_active"]:
         st.badge("active", color="blue", icon=":material/flag:")
     elif st.button("Activate", key=f"activate_{baseline_id}", disabled=not allowed):
-        _then(lambda: actions.activate_baseline(baseline_id), "Nothing was changed")
+        then(lambda: actions.activate_baseline(baseline_id), "Nothing was changed")
     if st.button(
         "Remove",
         icon=":material/delete:",
@@ -150,7 +124,7 @@ def _line(scene: Scene, row: Row) -> None:
         disabled=not allowed,
         help="What only it kept is deleted by age again.",
     ):
-        _then(lambda: actions.remove_baseline(baseline_id), "It was not removed")
+        then(lambda: actions.remove_baseline(baseline_id), "It was not removed")
 
 
 def _of(row: Row, scene: Scene) -> str:
@@ -160,7 +134,7 @@ def _of(row: Row, scene: Scene) -> str:
     return fmt.window_text(row["start"], row["end"], scene.zone)
 
 
-def _then(action: Callable[[], None], otherwise: str) -> None:
+def then(action: Callable[[], None], otherwise: str) -> None:
     """Do it and draw the page anew; say why where it was not done."""
     try:
         action()

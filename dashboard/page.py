@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,11 +22,13 @@ def show(
     body: Callable[[Scene, Answers], None],
     *,
     timeless: bool = False,
+    also: Sequence[str] = (),
 ) -> None:
     """Draw a page: ask its questions all at once, then draw `body` with the answers.
 
-    `endpoints`, `hosts` and `freshness` are always among the answers. A timeless page shows no window of
-    time, and something to do where nothing was measured.
+    `endpoints`, `hosts` and `freshness` are always among the answers: where they are empty nothing was
+    measured, unless answers named in `also` have rows. A timeless page shows no window of time, and
+    something to do where nothing was measured.
     """
     scene = controls.header(title, timeless=timeless)
     exports.progress()
@@ -41,16 +43,16 @@ def show(
     if isinstance(missing, WarehouseAwayError):
         if storage is None or storage["state"] == "ok":
             panels.away(missing, scene.now)
-    elif empty(answers) and not timeless:
+    elif empty(answers, also) and not timeless:
         panels.nothing_measured()
     else:
         body(scene, answers)
     panels.footer(scene, answers["freshness"], timeless=timeless)
 
 
-def empty(answers: Answers) -> bool:
-    """Whether nothing was ever measured."""
-    known = [answers[name] for name in COMMON]
+def empty(answers: Answers, also: Sequence[str] = ()) -> bool:
+    """Whether nothing was ever measured: the common answers, and those named, have no rows."""
+    known = [answers[name] for name in (*COMMON, *also) if name in answers]
     return all(isinstance(answer, pl.DataFrame) and answer.is_empty() for answer in known)
 
 

@@ -9,6 +9,7 @@ from dashboard import (
     baseline_again,
     baseline_loads,
     baseline_parts,
+    baseline_pin,
     choices,
     controls,
     data,
@@ -23,8 +24,11 @@ from dashboard.data import question
 
 
 def targets() -> list[str]:
-    """The targets that were ever probed or have a baseline, by name."""
-    known = data.ask({"endpoints": question("endpoints"), "baselines": question("baselines")})
+    """The targets that were ever probed, had a load test or have a baseline, by name."""
+    known = data.ask({name: question(name) for name in ("endpoints", "watching", "baselines")})
+    watching = page.frame(known["watching"])
+    if watching is not None:
+        known["watching"] = watching.filter(pl.col("kind") == "loadtest")
     frames = [page.frame(answer) for answer in known.values()]
     return sorted({target for rows in frames if rows is not None for target in rows["target"]})
 
@@ -40,7 +44,7 @@ def questions(scene: Scene) -> dict[str, data.Question]:
     target = asked_target(targets())
     if target is None:
         return {}
-    asked = {"baselines": question("baselines", target=[target])}
+    asked = {"baselines": question("baselines", target=[target]), "runs": baseline_loads.finished(target)}
     known = page.frame(data.ask(asked)["baselines"])
     if known is None:
         return asked
@@ -72,12 +76,15 @@ def body(scene: Scene, answers: page.Answers) -> None:
     active = active_of(rows)
     if active is None:
         _none_active(target, is_empty=rows.is_empty())
-    elif "runs" in answers:
+    elif active["kind"] == "runs":
         baseline_loads.show(scene, answers, active)
     elif "findings" in answers:
         baseline_parts.findings(answers["findings"], active)
     baseline_again.show(scene, rows.to_dicts(), answers.get("again"))
-    baseline_parts.pin_form(scene, target)
+    baseline_pin.window_form(scene, target)
+    runs = page.frame(answers["runs"])
+    if runs is not None:
+        baseline_pin.runs_form(scene, target, runs)
     if not rows.is_empty():
         baseline_parts.listed(scene, rows.to_dicts())
     st.page_link(
@@ -100,4 +107,4 @@ def _none_active(target: str, *, is_empty: bool) -> None:
         )
 
 
-page.show("Baseline", questions, body)
+page.show("Baseline", questions, body, also=("baselines", "runs"))

@@ -31,4 +31,4 @@ def body(scene: Scene, answers: page.Answers) -> None:
         regression_list.watched(scene, watching)
 
 
-page.show("Regressions", questions, body)
+page.show("Regressions", questions, body, also=("watching",))

@@ -1,7 +1,6 @@
 """A baseline of load tests on the Baseline page: the newest run against it, another by its address."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -12,20 +11,17 @@ from tests.dashboard.conftest import Open, texts
 from tests.dashboard.load_worlds import Story
 from tests.dashboard.test_baseline_page import LOCAL
 from tests.servers.warehouse import WarehouseProcess, running_warehouse
-from tests.warehouse.records import attempt
-from warehouse.model import Batch, now
-from warehouse.wire import pack
 
 Made = tuple[WarehouseProcess, dict[str, str]]
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
-    """A baseline of three runs, then a slower one, the newest one as before, and one of another preset."""
+    """A baseline of three runs, then a slower one, the newest one as before, and one of another preset.
+
+    Nothing else was ever measured.
+    """
     with running_warehouse(tmp_path_factory.mktemp("loads"), load_worlds.CONFIG) as process:
-        with process.client("collect") as collector:
-            one = Batch(batch_id="one-probe", attempts=(attempt(now() - timedelta(minutes=1)),))
-            collector.send(one.batch_id, pack(one))
         with process.client("cli") as asks, process.client("agent") as agent:
             story = Story(asks, agent)
             runs = [story.whole(9000 - 600 * place, ms=40) for place in range(3)]
@@ -107,6 +103,24 @@ def test_load_tests_are_judged_again_under_another_baseline(served: Made, open_p
     assert sum(made["slow"] in str(link) for link in links) == 1
     with process.client("cli") as client:
         client.remove_baseline(slow)
+
+
+def test_load_tests_are_pinned_from_the_page(served: Made, open_page: Open) -> None:
+    process, made = served
+    app = open_page(process, "baseline", target="shop")
+    assert next(each for each in app.button if each.key == "pin_runs_now").disabled, "none is chosen"
+    app.multiselect(key="pin_runs_chosen").set_value([made["same"], made["first"]]).run()
+    app.text_input(key="pin_runs_name").set_value("from the page").run()
+    app.button(key="pin_runs_now").click().run()
+    assert not app.exception
+    with process.client("cli") as client:
+        rows = client.ask("baselines", target=["shop"])
+        (pinned,) = rows.filter(pl.col("name") == "from the page").to_dicts()
+        assert pinned["is_active"]
+        assert set(pinned["run_ids"].split(", ")) == {made["same"], made["first"]}
+        client.remove_baseline(pinned["baseline_id"])
+        (left,) = rows.filter(pl.col("name") != "from the page")["baseline_id"]
+        client.activate_baseline(left)
 
 
 def test_a_run_leads_to_its_comparison(served: Made, open_page: Open) -> None:
