@@ -17,6 +17,7 @@ from warehouse.change_points import CoMovement, Found, Judged, Verdict
 from warehouse.model import now
 from warehouse.regression_life import ITSELF, State, change, tell
 from warehouse.transaction import transaction
+from warehouse.watched import PROBE
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -51,7 +52,8 @@ def note(
     with transaction(connection):
         for each in sorted(found, key=lambda change: (change.at, change.series)):
             regression_id = _place(connection, each, at)
-            if each in moved and _keep_moves(connection, regression_id, moved[each]):
+            if each in moved and _explains(connection, regression_id, each):
+                _replace_moves(connection, regression_id, moved[each])
                 explained[regression_id] = each
         for told in judged:
             connection.execute("DELETE FROM judged WHERE kind = ? AND target = ?", [told.kind, told.target])
@@ -87,25 +89,30 @@ def _place(connection: DuckDBPyConnection, found: Found, at: datetime) -> str:
     return regression_id
 
 
-def _keep_moves(connection: DuckDBPyConnection, regression_id: str, moved: Sequence[CoMovement]) -> bool:
-    """Keep what moved with a regression unless that is known already; whether it was not."""
-    known = connection.execute(
-        "SELECT 1 FROM co_movement WHERE regression_id = ? LIMIT 1", [regression_id]
+def _explains(connection: DuckDBPyConnection, regression_id: str, found: Found) -> bool:
+    """Whether what moved is told of this change: the first of an endpoint, or the first while there is none.
+
+    Only of an endpoint's time parts are known that add up to it.
+    """
+    ((of_endpoints, explained),) = connection.execute(
+        """
+        SELECT (SELECT count(*) FROM change_point WHERE regression_id = $id AND kind = $probe),
+            EXISTS (FROM co_movement WHERE regression_id = $id)
+        """,
+        {"id": regression_id, "probe": PROBE.kind},
     ).fetchall()
-    if not known:
-        _insert_moves(connection, regression_id, moved)
-    return not known
+    return not explained or (found.series.kind == PROBE.kind and of_endpoints == 1)
 
 
 def renew_moves(connection: DuckDBPyConnection, moved: Mapping[str, Sequence[CoMovement]]) -> None:
     """Keep what is known now of what moved with regressions, in place of what was."""
     with transaction(connection):
         for regression_id, rows in moved.items():
-            connection.execute("DELETE FROM co_movement WHERE regression_id = ?", [regression_id])
-            _insert_moves(connection, regression_id, rows)
+            _replace_moves(connection, regression_id, rows)
 
 
-def _insert_moves(connection: DuckDBPyConnection, regression_id: str, moved: Sequence[CoMovement]) -> None:
+def _replace_moves(connection: DuckDBPyConnection, regression_id: str, moved: Sequence[CoMovement]) -> None:
+    connection.execute("DELETE FROM co_movement WHERE regression_id = ?", [regression_id])
     for each in moved:
         series, move = each.series, each.move
         connection.execute(

@@ -31,6 +31,9 @@ T = TypeVar("T")
 REST = timedelta(seconds=30)
 """How old a cell's end is when it is sealed: batches are seconds late as a rule."""
 
+PACKED = timedelta(days=FINE_DAYS + 2)
+"""Cells of 5 minutes that are younger are made with histograms."""
+
 ROWS_AT_ONCE = 4_000_000
 """A step takes a day, or an hour where a day has more raw rows than this."""
 
@@ -142,7 +145,10 @@ def _unseal(connection: DuckDBPyConnection, since: datetime, until: datetime) ->
 
 
 def _seal(hands: Hands, until: datetime, at: datetime) -> datetime | None:
-    """One step; until where cells are sealed then, None where nothing was left to do."""
+    """One step; until where cells are sealed then, None where nothing was left to do.
+
+    Days without attempts are one step; those that are young enough for histograms another.
+    """
     with hands.reading() as connection:
         start = tiers.read(connection, ATTEMPT).sealed_until
         if start is None or start >= until:
@@ -153,7 +159,11 @@ def _seal(hands: Hands, until: datetime, at: datetime) -> datetime | None:
         ).fetchall()[0][0]
         if rows > ROWS_AT_ONCE:
             end = min(following(start, HOUR), until)
-        fresh = fine_and_hours(connection, Span(start, end), at)
+        span = Span(start, end)
+        fresh = fine_and_hours(connection, span, at)
+        limit = until if is_recent(span, at) else min(until, floor(at - PACKED, DAY))
+        if not rows and end < limit:
+            end = tiers.next_day(connection, ATTEMPT, end, limit)
 
         def put(writing: DuckDBPyConnection) -> None:
             if tiers.read(writing, ATTEMPT).sealed_until != start:
@@ -162,7 +172,7 @@ def _seal(hands: Hands, until: datetime, at: datetime) -> datetime | None:
                 for cells in fresh:
                     insert(writing, cells)
                 tiers.move(writing, ATTEMPT, sealed_until=end)
-                if is_recent(Span(start, end), at) and tiers.read(writing, tiers.FINE).raw_from is None:
+                if is_recent(span, at) and tiers.read(writing, tiers.FINE).raw_from is None:
                     tiers.move(writing, tiers.FINE, raw_from=start)
 
     hands.write(put, floor(start, HOUR))
@@ -171,7 +181,7 @@ def _seal(hands: Hands, until: datetime, at: datetime) -> datetime | None:
 
 def is_recent(span: Span, at: datetime) -> bool:
     """Whether the span's cells of 5 minutes have histograms: two days longer than questions count on it."""
-    return span.end > at - timedelta(days=FINE_DAYS + 2)
+    return span.end > at - PACKED
 
 
 def fine_and_hours(connection: DuckDBPyConnection, span: Span, at: datetime) -> list[Cells]:
@@ -195,12 +205,18 @@ def _seal_days(hands: Hands) -> None:
                 return
             end = following(start, DAY)
             cells = day_cells(connection, Span(start, end))
+            end = tiers.next_day(connection, TABLES[HOUR], end, floor(sealed, DAY))
 
-            def put(writing: DuckDBPyConnection, start: datetime = start, cells: Cells = cells) -> None:
+            def put(
+                writing: DuckDBPyConnection,
+                start: datetime = start,
+                cells: Cells = cells,
+                end: datetime = end,
+            ) -> None:
                 if tiers.read(writing, DAYS).sealed_until == start:
                     with transaction(writing):
                         insert(writing, cells)
-                        tiers.move(writing, DAYS, sealed_until=following(start, DAY))
+                        tiers.move(writing, DAYS, sealed_until=end)
 
         hands.write(put, start)
 

@@ -80,7 +80,7 @@ def _unseal(connection: DuckDBPyConnection, kind: Summed, since: datetime, until
 
 
 def _seal(hands: Hands, kind: Summed, until: datetime) -> bool:
-    """One step of at most a day; whether anything was left to do."""
+    """One step of a day, of an hour of many rows, or of days without any; whether anything was left to do."""
     with hands.reading() as connection:
         start = tiers.read(connection, kind.name).sealed_until
         if start is None or start >= until:
@@ -92,14 +92,17 @@ def _seal(hands: Hands, kind: Summed, until: datetime) -> bool:
         if rows > ROWS_AT_ONCE:
             end = min(following(start, HOUR), until)
         fresh = sum_made.hours_of(connection, kind, Span(start, end))
+        ended = end - timedelta(days=1) if end == floor(end, DAY) else None
+        if not rows and end < until:
+            end = tiers.next_day(connection, kind.name, end, until)
 
     def put(writing: DuckDBPyConnection) -> None:
         if tiers.read(writing, kind.name).sealed_until != start:
             return
         with transaction(writing):
             sum_made.insert(writing, kind, HOUR, fresh)
-            if end == floor(end, DAY):
-                sum_made.insert(writing, kind, DAY, sum_made.day_of(writing, kind, end - timedelta(days=1)))
+            if ended is not None:
+                sum_made.insert(writing, kind, DAY, sum_made.day_of(writing, kind, ended))
             tiers.move(writing, kind.name, sealed_until=end)
             tiers.move(writing, kind.days, sealed_until=floor(end, DAY))
 

@@ -110,6 +110,15 @@ def celled_until(connection: DuckDBPyConnection, name: str, limit: datetime) -> 
     return floor(min(limit, days, noted or limit), 3600)
 
 
+def next_day(connection: DuckDBPyConnection, table: str, start: datetime, until: datetime) -> datetime:
+    """The day of the first row from `start` on, where that is before `until`; else `until`."""
+    ((first,),) = connection.execute(
+        f"SELECT min(ts) FROM {table} WHERE ts >= ? AND ts < ?",  # noqa: S608 - our own tables
+        [start, until],
+    ).fetchall()
+    return until if first is None else max(start, floor(first, 86_400))
+
+
 def forget(connection: DuckDBPyConnection, name: str, done: Dirty, wanted: pa.Table) -> None:
     """Take hours off the list, as far as they were not noted anew."""
     connection.register("wanted", wanted)

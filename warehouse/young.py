@@ -11,7 +11,7 @@ from warehouse.coincidence import POINTS_AROUND
 from warehouse.questions.asking import Statement
 from warehouse.regression_life import State
 from warehouse.regressions import Role
-from warehouse.watched import SOURCES, Ask, Watched
+from warehouse.watched import PROBE, SOURCES, Ask, Watched
 
 OVER = """
     (state = $resolved OR regression_id IN (SELECT regression_id FROM change_point WHERE role = $back))
@@ -78,13 +78,14 @@ class Young:
 
 
 def _left(ask: Ask) -> dict[str, Found]:
-    """The first change of each regression that had too few points when its target was judged last."""
+    """The change that explains each regression, if it had too few points when its target was judged last."""
     rows = ask(
         Statement(
             f"""
             WITH changes AS (
                 SELECT *, row_number() OVER (
-                    PARTITION BY regression_id ORDER BY found_at, ts, kind, target, object, metric
+                    PARTITION BY regression_id
+                    ORDER BY kind <> $probe, found_at, ts, kind, target, object, metric
                 ) AS place
                 FROM change_point WHERE role <> $back
             )
@@ -93,7 +94,12 @@ def _left(ask: Ask) -> dict[str, Found]:
             WHERE place = 1 AND NOT ({OVER})
                 AND epoch_ms(ts) + $around * changes.point_s::BIGINT * 1000 >= epoch_ms(until_ts)
             """,  # noqa: S608 - our own condition
-            {"back": Role.BACK, "resolved": State.RESOLVED, "around": POINTS_AROUND},
+            {
+                "back": Role.BACK,
+                "resolved": State.RESOLVED,
+                "around": POINTS_AROUND,
+                "probe": PROBE.kind,
+            },
         )
     ).to_pylist()
     found = {}

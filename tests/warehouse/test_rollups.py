@@ -150,6 +150,39 @@ def test_cells_equal_the_single_attempts_however_they_came(put: Put, store: Stor
     assert_equal(store, sent, sealed)
 
 
+class Counted(Alone):
+    """Counts the steps."""
+
+    writes = 0
+
+    def write(self, work, since=EVER):  # type: ignore[no-untyped-def]
+        self.writes += 1
+        return super().write(work, since)
+
+
+@pytest.mark.parametrize("back", [(390, 3), (90, 34, 31, 0.1), (390,)])
+def test_times_without_rows_are_sealed_in_one_step(put: Put, store: Store, back: tuple[float, ...]) -> None:
+    end = now().replace(hour=12, minute=17, second=3)
+    chance = random.Random(8)
+    sent: list[Attempt] = []
+    for days in back:
+        at = end - timedelta(days=days)
+        sent += some_attempts(chance, at - timedelta(hours=5), at, 60)
+    send(put, sent)
+    steps = Counted(store.cursor())
+    rollups.keep_up(steps, naive(end))
+    assert steps.writes <= 20, "of 390 days"
+    old = some_attempts(chance, end - timedelta(days=max(back) - 1), end - timedelta(days=2), 9)
+    send(put, old)
+    rollups.keep_up(Alone(store.cursor()), naive(end))
+    sealed = tiers.read(store.cursor(), "attempt").sealed_until
+    days_sealed = tiers.read(store.cursor(), "attempt_1d").sealed_until
+    assert sealed is not None
+    assert days_sealed == tiers.floor(sealed, 86_400)
+    assert late(store) == 0
+    assert_equal(store, sent + old, sealed)
+
+
 def test_a_row_that_comes_while_cells_are_computed_is_not_lost(put: Put, store: Store) -> None:
     end = now() - timedelta(hours=2)
     chance = random.Random(5)

@@ -113,6 +113,24 @@ def test_any_window_says_what_its_samples_say(put: Put, ask: Ask, store: Store, 
     assert {"raw", "1h", "1d"} <= used
 
 
+def test_times_without_samples_are_sealed_in_one_step(put: Put, ask: Ask, store: Store) -> None:
+    end = now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    start, chance = end - timedelta(days=380), random.Random(9)
+    samples = some(chance, start, start + timedelta(days=1), 60) + some(
+        chance, end - timedelta(days=1), end, 60
+    )
+    send(put, samples)
+    steps = test_rollups.Counted(store.cursor())
+    sum_tiers.keep_up(steps, naive(now()))
+    assert steps.writes <= 10, "of 380 days"
+    late = some(chance, start + timedelta(days=100), start + timedelta(days=101), 20)
+    send(put, late)
+    keep_up(store, now())
+    window = {"start": start - timedelta(days=1), "end": end}
+    rows = ask("host_trend", **window, buckets=300).to_pylist()
+    assert_trend(rows, samples + late, start - timedelta(days=1), end)
+
+
 def test_the_numbers_of_databases_and_processes_are_read_from_cells_too(
     put: Put, ask: Ask, store: Store
 ) -> None:
