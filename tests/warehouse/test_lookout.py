@@ -135,6 +135,39 @@ def test_after_a_restart_what_moved_with_a_young_regression_is_looked_at_again(
     again.stop()
 
 
+def test_an_endpoint_found_after_its_query_is_what_is_explained(
+    world: World, lookout: Lookout, ask: Ask
+) -> None:
+    """Only of an endpoint's time the parts are known."""
+    lookout.look()
+    slow_at = world.at
+    kinds: list[str] = []
+    while "probe" not in kinds and world.at < slow_at + timedelta(hours=2):
+        cart_ms = 40.0 if world.at < slow_at + 2 * POINT else 50.0
+        world.go_on(world.at + POINT, cart_ms=cart_ms, query_ms=15.0)
+        lookout.look()
+        kinds = [row["kind"] for row in changes(ask)]
+        if kinds == ["query"]:
+            (first,) = found(ask)
+            assert not any(row["share"] for row in moved_with(ask, first["regression_id"]))
+    assert (kinds[0], kinds[-1]) == ("query", "probe")
+    (told,) = found(ask)
+    shares = {row["metric"]: row["share"] for row in moved_with(ask, told["regression_id"])}
+    assert shares["query_mean_ms"] == pytest.approx(1.0, abs=0.2)
+
+
+def changes(ask: Ask) -> list[dict[str, Any]]:
+    """The change points, in the order in which they were found."""
+    end = last_point() + timedelta(hours=1)
+    rows = ask("change_points", start=f"{end - timedelta(days=10)}Z", end=f"{end}Z").to_pylist()
+    return sorted(rows, key=lambda row: row["found_at"])
+
+
+def moved_with(ask: Ask, regression_id: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = ask("moved_with", regression_id=regression_id).to_pylist()
+    return rows
+
+
 def test_what_is_over_keeps_what_moved_with_it(world: World, lookout: Lookout, ask: Ask) -> None:
     lookout.look()
     world.go_on(world.at + timedelta(hours=1, minutes=30), cart_ms=80.0)
