@@ -14,7 +14,8 @@ from dashboard.controls import Scene
 
 LONGEST_NAME = 100
 MOST_OFFERED = 200
-MOST_RUNS = 50
+MOST_RUNS = 30
+"""As many as the warehouse takes for one baseline."""
 NOT_PINNED = "It was not pinned"
 
 
