@@ -12,7 +12,7 @@ from tests.warehouse.records import attempt, sample
 from tests.warehouse.test_rollups import naive, some_attempts
 from warehouse import retention, rollups, staged
 from warehouse.model import Attempt, Batch, Receipt, now
-from warehouse.questions import QUESTIONS
+from warehouse.questions import QUESTIONS, sealed
 from warehouse.questions.asking import Piece
 from warehouse.questions.distribution import Heatmap
 from warehouse.questions.hosts import HostTrend
@@ -179,7 +179,7 @@ def test_histograms_of_sealed_days_are_merged_once_until_a_late_row(
         expected = plain.answer(QUESTIONS["latency_summary"](summary))
         read.clear()
         assert reader.answer(QUESTIONS["latency_summary"](summary)) == expected
-        return "sealed_blobs" in read
+        return any(name.startswith(sealed.SEALED) for name in read)
 
     assert [asked(), asked()] == [True, False]
     send(put, [sent[0].model_copy(update={"at": now()})])
@@ -188,6 +188,34 @@ def test_histograms_of_sealed_days_are_merged_once_until_a_late_row(
     assert [asked(), asked()] == [True, False]
     writer.submit(lambda held: rollups.build(held, naive(end))).result(30)
     assert asked(), "its cells are others"
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_window_that_moves_reads_anew_the_blocks_it_ends_in(
+    reader: Reader,
+    read: list[str],
+    store: Store,
+    put: Put,
+    writer: Writer,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    merged: bool,
+) -> None:
+    monkeypatch.setattr(sealed, "BLOCK", 2 * 86_400)
+    end = now()
+    start = (end - timedelta(days=20)).replace(hour=0, minute=0, second=0, microsecond=0)
+    send(put, some_attempts(random.Random(6), start, end, 400))
+    writer.submit(lambda held: rollups.build(held, naive(end))).result(30)
+    plain = Reader(store, deadline_s=30, row_cap=100_000)
+    blocks = []
+    for moved in (timedelta(0), timedelta(hours=31), timedelta(hours=31)):
+        summary = EndpointSummary(start=start + moved, end=end - timedelta(days=2) + moved, merged=merged)
+        expected = plain.answer(QUESTIONS["latency_summary"](summary))
+        read.clear()
+        assert reader.answer(QUESTIONS["latency_summary"](summary)) == expected
+        blocks.append(sum(name.startswith(sealed.SEALED) for name in read))
+    assert 9 <= blocks[0] <= 10
+    assert blocks[1:] == [2, 0]
 
 
 def test_kept_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

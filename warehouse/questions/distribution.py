@@ -142,7 +142,7 @@ def _bands(tables: Tables, reading: Reading) -> pa.Table:
     if "raw" in tables:
         names = ("bucket", "band", "deadline_us", "attempts")
         found.append(np.stack([tables["raw"][name].to_numpy() for name in names], axis=1).astype(np.int64))
-    for blobs in (tables[name] for name in sealed.BLOBS if name in tables):
+    for blobs in sealed.told(tables):
         buckets, group = np.unique(blobs["bucket"].to_numpy(), return_inverse=True)
         for first, merged in merged_parts(packed_of(blobs["histogram"]), group, len(buckets)):
             ok, late = merged.entries()

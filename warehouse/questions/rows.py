@@ -12,10 +12,9 @@ import pyarrow.compute as pc
 
 from warehouse.cells import CENSORED, DAY, packed_of
 from warehouse.histogram import ERROR_BOUND, LEVELS, Packed, joined, pack, summarise, tally
-from warehouse.questions import joining
+from warehouse.questions import joining, sealed
 from warehouse.questions.asking import Tables
 from warehouse.questions.joining import tier_text
-from warehouse.questions.sealed import BLOBS
 
 Columns = dict[str, Any]
 """Columns of an answer as NumPy arrays, all of one length."""
@@ -57,7 +56,7 @@ def _merged_rows(tables: Tables) -> Columns:
     columns = {name: values[order] for name, values in columns.items()}
     packs: list[Packed] = []
     groups: list[Any] = []
-    for blobs in (tables[name] for name in BLOBS if name in tables):
+    for blobs in sealed.told(tables):
         packs.append(packed_of(blobs["histogram"]))
         groups.append(np.searchsorted(keys, _key(_plain(blobs.drop_columns(["histogram"])))))
     if "bins" in tables:

@@ -1,10 +1,10 @@
-"""Parts what a long window reads of sealed days from the rest: that is the same all day, and kept. Pure."""
+"""Parts what a long window reads of sealed days from the rest: that stays the same, and is kept. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow as pa
 from warehouse.cells import DAY, blobs_of, packed_of
 from warehouse.histogram import repack
 from warehouse.questions import joining, sources, stages
-from warehouse.questions.asking import Piece, Window, stored
+from warehouse.questions.asking import Piece, Tables, Window, stored
 from warehouse.questions.joining import EVER
 from warehouse.questions.sources import Source
 from warehouse.stand import ENDLESS
@@ -20,8 +20,11 @@ from warehouse.stand import ENDLESS
 WEEK = 7 * DAY
 """Buckets of one series must be as wide, for merging it to be less work than what it spares."""
 
-BLOBS = ("sealed_blobs", "blobs")
-"""The pieces that tell histograms: those of sealed days merged already."""
+BLOCK = 13 * WEEK
+"""Sealed days are read in blocks so long, told from the epoch: a window that moves reads two of them anew."""
+
+SEALED, REST = "sealed_blobs_", "blobs"
+"""The pieces that tell histograms: those of blocks of sealed days, merged already, and of the rest."""
 
 
 def until(asked: Window, sealed: datetime | None) -> datetime | None:
@@ -48,11 +51,31 @@ def _clipped(found: Iterable[Source], start: datetime, end: datetime) -> Iterato
 
 def blobs(parts: Sequence[Source], by: str, series: str, edge: datetime | None) -> Iterator[Piece]:
     """The histograms of cells with the columns `by`; of sealed days one for each of what these tell apart."""
-    for name, half in zip(BLOBS, halves(parts, edge), strict=True):
-        if half:
-            sql = sources.union(half, f"{by}, histogram", series)
-            is_sealed = name == BLOBS[0]
-            yield Piece(name, sql, stands=True, until=edge, made=merged) if is_sealed else Piece(name, sql)
+    columns = f"{by}, histogram"
+    before, after = halves(parts, edge)
+    for number, block in enumerate(_blocks(before)):
+        end = max(each.end for each in block)
+        sql = sources.union(block, columns, series)
+        yield Piece(f"{SEALED}{number}", sql, stands=True, until=end, made=merged)
+    if after:
+        yield Piece(REST, sources.union(after, columns, series))
+
+
+def _blocks(found: Sequence[Source]) -> Iterator[list[Source]]:
+    """What is read, parted where blocks begin."""
+    last = max((each.end for each in found), default=EVER)
+    start = joining.floor(min((each.start for each in found), default=EVER), BLOCK)
+    while start < last:
+        end = start + timedelta(seconds=BLOCK)
+        block = [*_clipped(found, start, end)]
+        if block:
+            yield block
+        start = end
+
+
+def told(tables: Tables) -> list[pa.Table]:
+    """What the pieces of `blobs` found."""
+    return [table for name, table in tables.items() if name == REST or name.startswith(SEALED)]
 
 
 def merged(table: pa.Table) -> pa.Table:
