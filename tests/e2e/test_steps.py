@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.dashboard import worlds
@@ -54,10 +53,9 @@ def test_a_chart_says_a_hostile_name_as_text(shown: Shown, open_tab: Tab) -> Non
     assert worlds.SLOW in said
 
 
-@pytest.mark.parametrize("mode", ["light", "dark"])
-def test_nothing_hides_a_range_on_a_phone(shown: Shown, open_tab: Tab, mode: str) -> None:
+def test_nothing_hides_a_range_on_a_phone(shown: Shown, open_tab: Tab) -> None:
     for path in PAGES:
-        page = open_tab(place(shown, path, range="7d"), width=PHONE, mode=mode)
+        page = open_tab(place(shown, path, range="7d"), width=PHONE)
         for choice in page.get_by_role("radio", name=re.compile("^(15m|1h|6h|24h|7d|30d|1y|Custom)$")).all():
             box = choice.bounding_box()
             assert box is not None
