@@ -39,7 +39,7 @@ test soak: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/test.stamp tools check ## check the code and run every test
 	$(BIN)/python -m pytest -m alone
-	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadfile
 
 soak: $(VENV)/test.stamp tools ## run the faults in their long form: about an hour
 	PERFHOUSE_SOAK=1 $(BIN)/python -m pytest tests/faults

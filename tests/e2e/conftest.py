@@ -41,9 +41,9 @@ PAGES = {
 Shown = tuple[str, WarehouseProcess]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    """Address of a dashboard over plenty of data, and its warehouse."""
+    """Address of a dashboard over plenty of data that end now, and its warehouse."""
     folder = tmp_path_factory.mktemp("e2e")
     with running_warehouse(folder, CONFIG + load_worlds.CONFIG) as warehouse:
         with warehouse.client("collect") as client:
