@@ -11,8 +11,9 @@ import psutil
 import pytest
 import uvicorn
 
+from tests.collectors.processes import wait_for
 from tests.servers.ports import free_port
-from tests.servers.warehouse import WarehouseProcess, running_warehouse
+from tests.servers.warehouse import START_S, WarehouseProcess, running_warehouse
 from tests.warehouse.filling import fill_attempts
 from warehouse.api import create_app
 from warehouse.client import Client
@@ -27,6 +28,7 @@ from warehouse.settings import Settings
 ROWS = 400_000
 WAIT_S = 20
 GROWTH_BYTES = 100_000_000
+WEEK = {"start": now() - timedelta(days=6), "end": now()}
 
 
 def numbers(_: Nothing) -> Statement:
@@ -186,11 +188,14 @@ def test_the_first_rows_and_the_count_have_no_row_cap(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseProcess]:
-    """A warehouse with so many attempts that holding them would show."""
+    """A warehouse with so many attempts that holding them would show; what it begins with is done."""
     with running_warehouse(tmp_path_factory.mktemp("large")) as process:
         process.stop()
         fill_attempts(process.settings, 1_500_000)
         process.start()
+        with process.client("cli") as client:
+            wait_for(lambda: {"probe"} <= set(client.ask("watching")["kind"]), START_S)
+            wait_for(lambda: "1d" in client.ask("latency_summary", **WEEK)["tier"][0], START_S)
         yield process
 
 
