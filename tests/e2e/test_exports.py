@@ -99,9 +99,10 @@ def test_a_ticket_in_the_page_cannot_be_used_again(shown: Shown, open_tab: Tab) 
     assert "Traceback" not in log_of(shown[1]).read_text()
 
 
-def test_menu_and_progress_fit_a_phone(shown: Shown, open_tab: Tab) -> None:
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_menu_and_progress_fit_a_phone(shown: Shown, open_tab: Tab, mode: str) -> None:
     for path in PAGES:
-        page = open_tab(place(shown, path, range="1h"), width=390, mode="dark" if path == "data" else "light")
+        page = open_tab(place(shown, path, range="1h"), width=390, mode=mode)
         if path != "data":
             page.get_by_role("button", name="Export").click()
             expect(page.get_by_role("button", name="CSV", exact=True)).to_be_in_viewport()

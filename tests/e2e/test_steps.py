@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.dashboard import worlds
@@ -53,9 +54,10 @@ def test_a_chart_says_a_hostile_name_as_text(shown: Shown, open_tab: Tab) -> Non
     assert worlds.SLOW in said
 
 
-def test_nothing_hides_a_range_on_a_phone(shown: Shown, open_tab: Tab) -> None:
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_nothing_hides_a_range_on_a_phone(shown: Shown, open_tab: Tab, mode: str) -> None:
     for path in PAGES:
-        page = open_tab(place(shown, path, range="7d"), width=PHONE)
+        page = open_tab(place(shown, path, range="7d"), width=PHONE, mode=mode)
         for choice in page.get_by_role("radio", name=re.compile("^(15m|1h|6h|24h|7d|30d|1y|Custom)$")).all():
             box = choice.bounding_box()
             assert box is not None
