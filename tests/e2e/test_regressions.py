@@ -98,14 +98,15 @@ def test_a_slowdown_of_the_demo_is_found_named_and_shown(tmp_path: Path, open_ta
             answer = httpx.post(control, json=fault, trust_env=False)
             assert answer.is_success, answer.text
             (row, *_) = until(found, FOUND_S, regressions)
-            assert row["after"] - row["before"] > 0.8 * SLOW_MS
+            assert row["after"] > 2 * row["before"], "as far as its first points tell"
             assert abs(row["changed_at"] - slow_at) < timedelta(seconds=15)
 
             def moved() -> list[dict[str, Any]]:
                 rows = client.ask("moved_with", regression_id=row["regression_id"]).to_dicts()
-                return [each for each in rows if each["kind"] == "query" and each["share"]]
+                queries = [each for each in rows if each["kind"] == "query" and each["share"]]
+                return [each for each in queries if each["of_ms"] > 0.8 * SLOW_MS]
 
-            queries = until(moved, 30, lambda: client.ask("change_points", **window()).to_dicts())
+            queries = until(moved, 60, lambda: client.ask("change_points", **window()).to_dicts())
             assert any("invoice" in each["query"] for each in queries), queries
             assert 0.3 < max(each["share"] for each in queries) <= 1.25
         dashboard = f"http://127.0.0.1:{up.settings.dashboard.port}"
