@@ -22,7 +22,7 @@ import numpy as np
 from bench import peers
 from bench.pages import range_change
 from bench.report import Section, nearest_rank, spread
-from bench.service import ROOT, free_port, scratch, warehouse
+from bench.service import ROOT, free_port, scratch, wait_idle, warehouse
 from warehouse.client import Client, pack
 from warehouse.errors import PerfhouseError
 from warehouse.footprint import measure as measure_room
@@ -33,7 +33,7 @@ from warehouse.store import Store
 ATTEMPTS = int(os.environ.get("PERFHOUSE_BENCH_ATTEMPTS", "100_000_000"))
 DAYS = 365
 WITH_PHASES = 5_000_000
-ROUNDS = 5
+ROUNDS, WARM_UP = 5, 5
 PEOPLE = 20
 CROWD_S = 30.0
 ROWS_PER_S = 5_000
@@ -58,7 +58,8 @@ def measure() -> Section:
         data = peers.read(store, _last_hour(store))
         store.close()
         bandwidth = _bandwidth()
-        with warehouse(settings), Client.for_process(settings, "cli", timeout_s=120) as client:
+        with warehouse(settings) as child, Client.for_process(settings, "cli", timeout_s=120) as client:
+            wait_idle(child)
             end = max(client.ask("endpoints")["newest_at"])
             rows.append(_error(client, truths))
             rows += _questions(client, end, bandwidth)
@@ -70,12 +71,13 @@ def measure() -> Section:
         "A year of attempts",
         f"""{ATTEMPTS:,} simulated attempts of 50 endpoints in {DAYS} days (`perfhouse simulate --no-phases`,
 with phases {WITH_PHASES:,}), asked over HTTP and answered as Arrow. Median (middle half) of {ROUNDS} rounds
-after a warm-up. Windows of sealed time that are asked again are answered from what was kept; beside
-them stand windows that nobody asked before, each further back. People ask for windows that end at random
-seconds. The physical limit is what was read (here: the bytes of the answer) at
-this machine's memory bandwidth of {bandwidth / 1e9:.1f} GB/s, measured by copying. The other engines hold
-the same 30 days and were asked over HTTP in turns with Perfhouse: ClickHouse ({_version("chdb")}, in a
-process of its own behind a bare HTTP server, answering Arrow with a dictionary of names), Debian's Prometheus
+after {WARM_UP} to warm up, once the warehouse has done what its start set off. Windows of sealed time that
+are asked again are answered from what was kept; beside them stand windows that nobody asked before, each
+further back. People ask for windows that end at random seconds. The physical limit is what was read (here:
+the bytes of the answer) at this machine's memory bandwidth of {bandwidth / 1e9:.1f} GB/s, measured by
+copying. The other engines hold the same 30 days and were asked over HTTP in turns with Perfhouse for the
+same numbers, read by the same code: ClickHouse ({_version("chdb")}, in a process of its own behind a bare
+HTTP server, answering Arrow with a dictionary of names), Debian's Prometheus
 (one sample an hour, far fewer than scrapes would leave; JSON). Finished percentiles are stored as Perfhouse
 stores them, a row for each endpoint and hour.""",
         ("what", "measured", "target", "physical limit"),
@@ -190,7 +192,7 @@ def _questions(client: Client, end: datetime, bandwidth: float) -> list[Row]:
     for what, start, until, more, target, step in asked:
         for how, back in (("again", timedelta()), ("a window not asked before", step)):
             times = []
-            for turn in range(ROUNDS + 1):
+            for turn in range(WARM_UP + ROUNDS):
                 window = {"start": start - back * (turn + 1), "end": until - back * (turn + 1)}
                 began = time.perf_counter()
                 frame = client.ask("percentile_trend", **window, **more)
@@ -198,7 +200,7 @@ def _questions(client: Client, end: datetime, bandwidth: float) -> list[Row]:
             cells, size = frame.height, frame.estimated_size()
             tiers = ", ".join(sorted(frame["tier"].unique()))
             limit = f"{size / bandwidth * 1000:.2f} ms ({size / 1e6:.1f} MB)"
-            rows.append((f"{what}, {how} ({cells:,} rows, {tiers})", spread(times[1:]), target, limit))
+            rows.append((f"{what}, {how} ({cells:,} rows, {tiers})", spread(times[WARM_UP:]), target, limit))
     return rows
 
 
@@ -215,7 +217,7 @@ def _beside_peers(client: Client, data: peers.Data, folder: Path) -> list[Row]:
     def own() -> int:
         return client.ask("percentile_trend", start=start, end=end, **HOURS).height
 
-    back = count(1)
+    back = count(2 * (WARM_UP + ROUNDS))
 
     def fresh() -> int:
         by = HOUR * next(back)
@@ -225,11 +227,11 @@ def _beside_peers(client: Client, data: peers.Data, folder: Path) -> list[Row]:
     cells: dict[str, int] = {}
     with peers.running(data, folder) as engines:
         asked = {"Perfhouse": own, "Perfhouse, a window not asked before": fresh, **engines}
-        for turn in range(ROUNDS + 1):
+        for turn in range(WARM_UP + ROUNDS):
             for name, ask in asked.items():
                 began = time.perf_counter()
                 cells[name] = ask()
-                if turn:
+                if turn >= WARM_UP:
                     times.setdefault(name, []).append((time.perf_counter() - began) * 1000)
     ours = [statistics.median(measured) for name, measured in times.items() if name.startswith("Perfhouse")]
     rows = []

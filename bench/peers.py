@@ -20,6 +20,7 @@ import polars as pl
 import pyarrow.parquet
 
 from bench.service import free_port, process
+from warehouse.replies import frame_of
 from warehouse.store import Store
 
 DAYS = 30
@@ -29,11 +30,19 @@ BOUNDS_MS = (1, 2, 5, 10, 20, 30, 50, 75, 100, 200, 500, 1000, 2000, 5000)
 """Of Prometheus' classic histogram."""
 
 CELLS = """
-SELECT ts, object AS endpoint, n_ok + timeouts AS n, p50_us, p95_us, coalesce(p99_us, max_us) AS p99_us
+SELECT ts, target, object AS endpoint, attempts, n_ok, timeouts, max_us, p50_us, p95_us,
+    coalesce(p99_us, max_us) AS p99_us
 FROM attempt_cell_1h JOIN series USING (series_id)
 WHERE ts >= $start AND ts < $end
-ORDER BY ts, endpoint
+ORDER BY ts, target, endpoint
 """
+FINISHED = """
+SELECT ts, target, endpoint, attempts, n_ok + timeouts AS n, timeouts, attempts - n_ok AS errors,
+    p50_us / 1000 AS p50_ms, p95_us / 1000 AS p95_ms, p99_us / 1000 AS p99_ms, max_us / 1000 AS max_ms
+FROM bench.sealed
+"""
+"""The numbers that Perfhouse answers, of ClickHouse."""
+
 ATTEMPTS = """
 SELECT ts, object AS endpoint, coalesce(total_us, deadline_us) AS us
 FROM attempt JOIN series USING (series_id)
@@ -93,7 +102,7 @@ def _clickhouse(data: Data, folder: Path) -> Iterator[dict[str, Answer]]:
         def run(sql: str) -> int:
             answer = client.post("/", content=sql)
             answer.raise_for_status()
-            return pl.read_ipc_stream(answer.content).height if answer.content else 0
+            return frame_of(answer.content).height if answer.content else 0
 
         _await(lambda: run("SELECT 1"))
         levels = "0.5, 0.95, 0.99"
@@ -101,8 +110,9 @@ def _clickhouse(data: Data, folder: Path) -> Iterator[dict[str, Answer]]:
         key = "ts DateTime('UTC'), endpoint LowCardinality(String)"
         run("CREATE DATABASE bench ENGINE = Atomic")
         run(
-            f"CREATE TABLE bench.sealed ({key}, n UInt32, p50_us UInt32, p95_us UInt32, p99_us UInt32) "
-            "ENGINE = MergeTree ORDER BY (ts, endpoint)"
+            "CREATE TABLE bench.sealed (ts DateTime('UTC'), target LowCardinality(String), "
+            "endpoint LowCardinality(String), attempts UInt32, n_ok UInt32, timeouts UInt32, max_us UInt32, "
+            "p50_us UInt32, p95_us UInt32, p99_us UInt32) ENGINE = MergeTree ORDER BY (ts, target, endpoint)"
         )
         run(f"INSERT INTO bench.sealed SELECT * FROM file('{folder}/cells.parquet', Parquet)")
         for name, function in states.items():
@@ -119,7 +129,7 @@ def _clickhouse(data: Data, folder: Path) -> Iterator[dict[str, Answer]]:
         run("OPTIMIZE TABLE bench.sealed FINAL")
         where = f"WHERE ts >= '{data.start:%F %T}' AND ts < '{data.end:%F %T}'"
         ending = "ORDER BY ts, endpoint SETTINGS output_format_arrow_low_cardinality_as_dictionary = 1"
-        asked = {"ClickHouse, finished percentiles": f"SELECT * FROM bench.sealed {where} {ending}"}
+        asked = {"ClickHouse, finished percentiles": f"{FINISHED} {where} {ending}"}
         for name, function in states.items():
             merged = function.replace("(", "Merge(", 1)
             asked[f"ClickHouse, {name} states of hours"] = (

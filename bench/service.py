@@ -12,12 +12,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from warehouse.client import Client
 from warehouse.errors import WarehouseAwayError
 from warehouse.settings import Settings, load
 
 ROOT = Path(__file__).parents[1]
 START_S = 30.0
+SETTLE_S = 600.0
+IDLE_FOR_S, IDLE_PERCENT = 5.0, 5.0
+"""A process is idle if it takes no more of a core for so long."""
 
 
 def free_port() -> int:
@@ -74,6 +79,15 @@ def wait_ready(settings: Settings) -> None:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.05)
+
+
+def wait_idle(child: subprocess.Popen[bytes]) -> None:
+    """Wait until the warehouse has done what its start set off, such as a look at a whole history."""
+    watched = psutil.Process(child.pid)
+    until = time.monotonic() + SETTLE_S
+    while watched.cpu_percent(IDLE_FOR_S) > IDLE_PERCENT:
+        if time.monotonic() > until:
+            raise TimeoutError(f"the warehouse was busy for {SETTLE_S:g} s after its start")
 
 
 @contextmanager

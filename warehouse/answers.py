@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from warehouse.reader import Reader
     from warehouse.store import Store
 
+Body = bytes | memoryview
+"""An answer as it is sent."""
+
 OF_ATTEMPTS = ("percentile_trend", "errors_by_class", "phase_breakdown", "latency_heatmap")
 """Questions that read nothing but attempts, their cells, and what tells which of them."""
 
@@ -35,7 +38,7 @@ HEADER = "x-perfhouse-kept"
 class Answer:
     """An answer's bytes, and whether they were kept from an earlier one."""
 
-    body: bytes
+    body: Body
     was_kept: bool = False
 
 
@@ -45,7 +48,7 @@ class _Kept:
 
     number: int
     end: datetime
-    body: bytes
+    body: Body
 
 
 class Answers:
@@ -78,7 +81,7 @@ class Answers:
             self._keep(key, _Kept(stand, stored(asked.end), body))
         return Answer(body)
 
-    def _made(self, name: str, question: Callable[[Any], Statement], asked: Any, form: Format) -> bytes:
+    def _made(self, name: str, question: Callable[[Any], Statement], asked: Any, form: Format) -> Body:
         return render(name, self._reader.answer(question(asked), asked.first), form)
 
     def _settled_until(self, stand: int) -> datetime | None:
@@ -92,7 +95,7 @@ class Answers:
             self._settled = (stand, until)
         return until
 
-    def _find(self, key: Hashable) -> bytes | None:
+    def _find(self, key: Hashable) -> Body | None:
         with self._lock:
             kept = self._kept.get(key)
             if kept is None:

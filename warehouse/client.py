@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -21,12 +21,14 @@ from warehouse.baseline_calls import BaselineCalls
 from warehouse.mark_calls import MarkCalls
 from warehouse.model import Receipt
 from warehouse.regression_calls import RegressionCalls
-from warehouse.replies import Parameter, frame_of, query_of, raise_refusal, token_in
+from warehouse.replies import Parameter, frame_of, query_of, raise_refusal, token_in, whole_body
 from warehouse.run_calls import RunCalls
 from warehouse.settings import Settings
 from warehouse.wire import ARROW, pack
 
 __all__ = ["Client", "ExportState", "Parameter", "pack"]
+
+T = TypeVar("T")
 
 RETRIES = 2
 FIRST_PAUSE_S = 0.2
@@ -120,13 +122,18 @@ class Client(RunCalls, MarkCalls, RegressionCalls, BaselineCalls):
 
         Raises WarehouseAwayError, NotAllowedError, DeadlineError, TooManyRowsError or InvalidInputError.
         """
-        answer = self._request(
-            "GET",
-            f"/api/v1/ask/{question}",
-            params=query_of(parameters),
-            headers={"accept": ARROW},
-        )
-        return frame_of(answer.content)
+        asked = query_of(parameters)
+
+        def send() -> bytearray:
+            headers = {"accept": ARROW, **self._authorization()}
+            path = f"/api/v1/ask/{question}"
+            with self._http.stream("GET", path, params=asked, headers=headers) as answer:
+                if answer.is_error:
+                    answer.read()
+                raise_refusal(answer)
+                return whole_body(answer)
+
+        return frame_of(self._tried(send))
 
     def export(
         self,
@@ -273,14 +280,22 @@ class Client(RunCalls, MarkCalls, RegressionCalls, BaselineCalls):
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> httpx.Response:
-        """One request, tried again while the warehouse is away: every request may be repeated."""
+        """One request, and its whole answer."""
+
+        def send() -> httpx.Response:
+            sent = {**(headers or {}), **(self._authorization() if authorized else {})}
+            answer = self._http.request(method, path, headers=sent, **options)
+            raise_refusal(answer)
+            return answer
+
+        return self._tried(send)
+
+    def _tried(self, send: Callable[[], T]) -> T:
+        """What a request gives, tried again while the warehouse is away: every request may be repeated."""
         pause = FIRST_PAUSE_S
         for attempt in range(self._retries + 1):
             try:
-                sent = {**(headers or {}), **(self._authorization() if authorized else {})}
-                answer = self._http.request(method, path, headers=sent, **options)
-                raise_refusal(answer)
-                return answer
+                return send()
             except (httpx.HTTPError, errors.WarehouseAwayError) as error:
                 if attempt == self._retries:
                     raise self._away(error) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, overload
 
 import orjson
 import pyarrow as pa
@@ -63,17 +63,41 @@ def preload() -> None:
             pass
 
 
-def render(question: str, table: pa.Table, form: Format) -> bytes:
+@overload
+def render(question: str, table: pa.Table, form: Literal["arrow"]) -> memoryview: ...
+
+
+@overload
+def render(question: str, table: pa.Table, form: Literal["json", "csv", "parquet"]) -> bytes: ...
+
+
+@overload
+def render(question: str, table: pa.Table, form: Format) -> bytes | memoryview: ...
+
+
+def render(question: str, table: pa.Table, form: Format) -> bytes | memoryview:
     """A whole answer in one piece."""
     if form == "json":
         return _json(question, table)
     if form == "arrow":
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        return bytes(sink.getvalue())
+        return _arrow(table)
     schema, batches = table.schema, table.to_batches()
     return b"".join(render_blocks(iter([pa.RecordBatch.from_pylist([], schema=schema), *batches]), form))
+
+
+def _arrow(table: pa.Table) -> memoryview:
+    """The table as an Arrow stream, written once into just as much room as it takes."""
+    counting = pa.MockOutputStream()
+    _write_arrow(counting, table)
+    room = pa.allocate_buffer(counting.size())
+    with pa.FixedSizeBufferWriter(room) as sink:
+        _write_arrow(sink, table)
+    return memoryview(room)
+
+
+def _write_arrow(sink: pa.NativeFile, table: pa.Table) -> None:
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
 
 
 def render_blocks(batches: Iterator[pa.RecordBatch], form: Format) -> Iterator[bytes]:

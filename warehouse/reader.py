@@ -14,9 +14,10 @@ import duckdb
 import pyarrow as pa
 
 from warehouse import cold, salvage, staged
+from warehouse.deadlines import Deadlines
 from warehouse.errors import BusyError, DeadlineError, InvalidInputError, StorageError, TooManyRowsError
 from warehouse.exports import Export
-from warehouse.leases import INTERRUPT_EVERY_S, CalledBackError, Lease
+from warehouse.leases import CalledBackError, Lease
 from warehouse.questions.asking import Staged, Statement
 from warehouse.simulated import COLUMN
 from warehouse.staged import Standing
@@ -58,6 +59,7 @@ class Reader:
         self._row_cap = row_cap
         self._slots = threading.BoundedSemaphore(slots or os.cpu_count() or 1)
         self._exports = threading.BoundedSemaphore(EXPORTS_AT_ONCE)
+        self._deadlines = Deadlines()
 
     def answer(self, statement: Statement, limit: int | None = None) -> pa.Table:
         """All rows of the answer, in order, instants in UTC; with `limit` the first an export would have.
@@ -190,7 +192,11 @@ class Reader:
         patient_until = min(until, time.monotonic() + GATE_S)
         while True:
             try:
-                with self._interrupted_at(until) as lease, lease.busy() as connection:
+                with (
+                    self._store.lend() as lease,
+                    self._deadlines.over(lease, until),
+                    lease.busy() as connection,
+                ):
                     return work(connection)
             except (CalledBackError, duckdb.InterruptException):
                 if time.monotonic() >= until:
@@ -200,29 +206,6 @@ class Reader:
                 if time.monotonic() >= patient_until:
                     raise
                 time.sleep(AGAIN_S)
-
-    @contextmanager
-    def _interrupted_at(self, until: float) -> Iterator[Lease]:
-        """A connection whose statement is interrupted when its time is over.
-
-        An interrupt is lost on a connection that runs nothing yet, so it is repeated until the end.
-        """
-        with self._store.lend() as lease:
-            ended = threading.Event()
-
-            def watch() -> None:
-                wait_s = max(0.0, until - time.monotonic())
-                while not ended.wait(wait_s):
-                    lease.interrupt()
-                    wait_s = INTERRUPT_EVERY_S
-
-            watcher = threading.Thread(target=watch, name="deadline", daemon=True)
-            watcher.start()
-            try:
-                yield lease
-            finally:
-                ended.set()
-                watcher.join()
 
 
 class _InterruptedError(Exception):

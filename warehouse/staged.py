@@ -32,6 +32,7 @@ class _Found:
     number: int
     until: datetime
     table: pa.Table
+    bytes: int
 
 
 class Standing:
@@ -56,14 +57,14 @@ class Standing:
         with self._lock:
             self._found = {key: found for key, found in self._found.items() if self._holds(found)}
             for piece, table in noted:
-                found = _Found(number, piece.until or ENDLESS, table)
+                found = _Found(number, piece.until or ENDLESS, table, table.nbytes)
                 if table.num_rows <= MOST_ROWS and self._holds(found):
                     self._found[_key(piece)] = found
-            room = MOST_BYTES - sum(found.table.nbytes for found in self._found.values())
+            room = MOST_BYTES - sum(found.bytes for found in self._found.values())
             for key in [*self._found]:
                 if room >= 0 and len(self._found) <= MOST_PIECES:
                     break
-                room += self._found.pop(key).table.nbytes
+                room += self._found.pop(key).bytes
 
     def _holds(self, found: _Found) -> bool:
         return self.stand.unchanged_until(found.number) >= found.until

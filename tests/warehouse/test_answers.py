@@ -9,7 +9,6 @@ from itertools import count
 from typing import Any
 
 import httpx
-import polars as pl
 import pytest
 
 from tests.warehouse.records import attempt, sample
@@ -22,7 +21,7 @@ from warehouse.model import Batch, Receipt, now
 from warehouse.questions import QUESTIONS
 from warehouse.questions.asking import Staged
 from warehouse.reader import Reader
-from warehouse.replies import token_in
+from warehouse.replies import frame_of, token_in
 from warehouse.rollups import Alone
 from warehouse.service import Warehouse
 from warehouse.settings import Settings
@@ -105,7 +104,7 @@ def seal(writer: Writer) -> None:
 
 
 def attempts_in(given: Answer) -> int:
-    return int(pl.read_ipc_stream(given.body)["attempts"].sum())
+    return int(frame_of(given.body)["attempts"].sum())
 
 
 def window(at: datetime, hours: int = 2) -> dict[str, datetime]:

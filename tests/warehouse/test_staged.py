@@ -12,7 +12,7 @@ from tests.warehouse.records import attempt, sample
 from tests.warehouse.test_rollups import naive, some_attempts
 from warehouse import retention, rollups, staged
 from warehouse.model import Attempt, Batch, Receipt, now
-from warehouse.questions import QUESTIONS, sealed
+from warehouse.questions import QUESTIONS, rows, sealed
 from warehouse.questions.asking import Piece
 from warehouse.questions.distribution import Heatmap
 from warehouse.questions.hosts import HostTrend
@@ -216,6 +216,48 @@ def test_a_window_that_moves_reads_anew_the_blocks_it_ends_in(
         blocks.append(sum(name.startswith(sealed.SEALED) for name in read))
     assert 9 <= blocks[0] <= 10
     assert blocks[1:] == [2, 0]
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_trend_that_moves_merges_anew_the_blocks_it_ends_in(
+    reader: Reader,
+    read: list[str],
+    store: Store,
+    put: Put,
+    writer: Writer,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    merged: bool,
+) -> None:
+    monkeypatch.setattr(sealed, "BUCKETS", 2)
+    end = now().replace(minute=0, second=0, microsecond=0)
+    end -= timedelta(seconds=end.timestamp() % (2 * 86_400))
+    start = end - timedelta(days=20)
+    send(put, some_attempts(random.Random(8), start, end, 400))
+    writer.submit(lambda held: rollups.build(held, naive(end))).result(30)
+    plain = Reader(store, deadline_s=30, row_cap=100_000)
+    blocks = []
+    for moved in (0, 1, 1, 49):
+        since, until = (at + timedelta(hours=moved) for at in (start, end - timedelta(days=4)))
+        asked = QUESTIONS["percentile_trend"](
+            PercentileTrend(start=since, end=until, buckets=10, merged=merged)
+        )
+        answer = plain.answer(asked)
+        read.clear()
+        assert reader.answer(asked) == answer
+        assert set(answer["bucket_s"].to_pylist()) == {2 * 86_400}
+        blocks.append(sum(name.startswith(rows.FINISHED) for name in read))
+    assert 4 <= blocks[0] <= 5
+    assert blocks[1] <= 1, "the first bucket is not whole any more"
+    assert blocks[2] == 0
+    assert blocks[3] <= 2
+    send(put, [attempt(start + timedelta(days=9), ms=3)])
+    assert reader.answer(asked) == plain.answer(asked), "with a dirty hour"
+    writer.submit(lambda held: rollups.build(held, naive(end))).result(30)
+    answer = plain.answer(asked)
+    read.clear()
+    assert reader.answer(asked) == answer
+    assert 1 <= sum(name.startswith(rows.FINISHED) for name in read) < blocks[0], "none before the late row"
 
 
 def test_kept_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

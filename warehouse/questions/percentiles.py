@@ -16,6 +16,7 @@ from warehouse.histogram import SQL_BUCKET
 from warehouse.questions import joining, rows, sealed, sources, stages, within
 from warehouse.questions.asking import Piece, Staged, Tables, Trend, stored
 from warehouse.questions.joining import Reading
+from warehouse.questions.sources import Source
 from warehouse.questions.stages import Endpoints, EndpointTrend
 
 MAX_TREND_BUCKETS = 1000
@@ -107,11 +108,13 @@ def _then(asked: Chosen, tables: Tables, reading: Reading) -> Sequence[Piece]:
         attempts = sources.union(read.raw, f"{by}, {_OF_ATTEMPT}", series)
         ranked = f"SELECT bucket, series_id, {last.ended}{_RANKED} FROM ({attempts}) GROUP BY 1, 2"
         pieces.append(Piece("raw", ranked))
+    if isinstance(asked, Trend):
+        blocks, read = sealed.whole_buckets(read, asked, reading.width_s)
+        pieces += [_finished(number, block, by, series) for number, block in enumerate(blocks)]
     counts = []
     if read.parts:
         counts.append(sources.union(read.parts, f"{by}, {last.cells}{_COUNTS}", series))
-        is_worth_it = asked.merged or reading.width_s >= sealed.WEEK or not isinstance(asked, Trend)
-        edge = sealed.until(asked, held.days) if is_worth_it else None
+        edge = None if isinstance(asked, Trend) else sealed.until(asked, held.days)
         pieces += sealed.blobs(read.parts, by, series, edge)
     if read.binned:
         attempts = sources.union(read.binned, f"{by}, {_OF_ATTEMPT}", series)
@@ -124,6 +127,18 @@ def _then(asked: Chosen, tables: Tables, reading: Reading) -> Sequence[Piece]:
         sums = f"SELECT bucket, series_id, {last.sums}{_SUMS} FROM ({union}) GROUP BY 1, 2"
         pieces.append(Piece("counts", sums))
     return pieces
+
+
+def _finished(number: int, block: Sequence[Source], by: str, series: str) -> Piece:
+    """The rows of a block of whole buckets of sealed time, which are merged once."""
+    cells = sources.union(block, f"{by}, {_COUNTS}, histogram", series)
+    return Piece(
+        f"{rows.FINISHED}{number}",
+        f"SELECT bucket, series_id, {_SUMS}, list(histogram) AS histograms FROM ({cells}) GROUP BY 1, 2",
+        stands=True,
+        until=max(each.end for each in block),
+        made=rows.finished,
+    )
 
 
 _EXACT = f"""

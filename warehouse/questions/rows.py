@@ -11,13 +11,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warehouse.cells import CENSORED, DAY, packed_of
-from warehouse.histogram import ERROR_BOUND, LEVELS, Packed, joined, pack, summarise, tally
+from warehouse.histogram import ERROR_BOUND, LEVELS, Packed, Summary, joined, pack, summarise, tally
 from warehouse.questions import joining, sealed
 from warehouse.questions.asking import Tables
 from warehouse.questions.joining import tier_text
 
 Columns = dict[str, Any]
 """Columns of an answer as NumPy arrays, all of one length."""
+
+COLUMNS = ["bucket", "series_id", "attempts", "n_ok", "timeouts", "max_us", "tags", "bound"]
+COLUMNS += [f"{kind}{percent}" for percent in LEVELS for kind in ("p", "above")]
+
+FINISHED = "finished_"
+"""The pieces that tell rows that are done."""
 
 LAST = ("last_at", "last_outcome", "last_status")
 
@@ -48,7 +54,7 @@ def _ranked_rows(table: pa.Table) -> Columns:
 
 
 def _merged_rows(tables: Tables) -> Columns:
-    """Groups whose percentiles are those of merged histograms, never outside of what was measured."""
+    """Groups whose percentiles are those of merged histograms."""
     columns = _plain(tables["counts"])
     keys = _key(columns)
     order = np.argsort(keys)
@@ -62,15 +68,30 @@ def _merged_rows(tables: Tables) -> Columns:
     if "bins" in tables:
         packs.append(_packed_bins(tables["bins"], keys))
         groups.append(np.arange(len(keys)))
-    summary = summarise(joined(packs), np.concatenate(groups), len(keys))
+    return _with_percentiles(columns, summarise(joined(packs), np.concatenate(groups), len(keys)))
+
+
+def _with_percentiles(columns: Columns, summary: Summary) -> Columns:
+    """The counts of groups with the percentiles of their histograms, never outside of what was measured."""
     low, high = _floats(columns["min_us"]), _floats(columns["max_us"])
     for row, percent in enumerate(LEVELS):
         us, above = summary.us[row], summary.above[row]
         columns[f"p{percent}"] = np.where(above, us, np.fmin(np.fmax(us, low), high))
         columns[f"above{percent}"] = above
         columns[f"p{percent}"][columns["n_ok"] + columns["timeouts"] == 0] = np.nan
-    columns["bound"] = np.full(len(keys), ERROR_BOUND)
+    columns["bound"] = np.full(len(low), ERROR_BOUND)
     return columns
+
+
+def finished(table: pa.Table) -> pa.Table:
+    """Rows of groups that come with the histograms of all their cells, as `all_rows` takes them."""
+    lists = table["histograms"].combine_chunks()
+    owner = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).to_numpy(zero_copy_only=False))
+    columns = _plain(table)
+    if len(owner):
+        packed = packed_of(pa.chunked_array([lists.flatten()]))
+        _with_percentiles(columns, summarise(packed, owner, len(lists)))
+    return pa.table({name: columns[name] for name in COLUMNS} if len(owner) else {})
 
 
 def _packed_bins(bins: pa.Table, keys: Any) -> Packed:
@@ -113,8 +134,8 @@ _MAKERS: dict[str, Callable[[Tables], Columns]] = {
 def all_rows(tables: Tables, more: Sequence[str] = ()) -> Columns:
     """The rows of all kinds, one after the other."""
     kinds = [make(tables) for name, make in _MAKERS.items() if name in tables]
-    names = ["bucket", "series_id", "attempts", "n_ok", "timeouts", "max_us", "tags", "bound", *more]
-    names += [f"{kind}{percent}" for percent in LEVELS for kind in ("p", "above")]
+    kinds += [_plain(table) for name, table in tables.items() if name.startswith(FINISHED) and table.num_rows]
+    names = [*COLUMNS, *more]
     if not kinds:
         return {name: np.zeros(0) for name in names}
     return {

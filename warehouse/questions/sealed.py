@@ -14,14 +14,14 @@ from warehouse.histogram import repack
 from warehouse.questions import joining, sources, stages
 from warehouse.questions.asking import Piece, Tables, Window, stored
 from warehouse.questions.joining import EVER
-from warehouse.questions.sources import Source
+from warehouse.questions.sources import Source, Sources
 from warehouse.stand import ENDLESS
 
-WEEK = 7 * DAY
-"""Buckets of one series must be as wide, for merging it to be less work than what it spares."""
-
-BLOCK = 13 * WEEK
+BLOCK = 91 * DAY
 """Sealed days are read in blocks so long, told from the epoch: a window that moves reads two of them anew."""
+
+BUCKETS = 100
+"""Whole buckets of sealed time are merged so many together, told from the epoch."""
 
 SEALED, REST = "sealed_blobs_", "blobs"
 """The pieces that tell histograms: those of blocks of sealed days, merged already, and of the rest."""
@@ -42,6 +42,20 @@ def halves(found: Iterable[Source], edge: datetime | None) -> tuple[list[Source]
     return [*_clipped(found, EVER, edge)], [*_clipped(found, edge, ENDLESS)]
 
 
+def whole_buckets(read: Sources, window: Window, width_s: int) -> tuple[list[list[Source]], Sources]:
+    """What is read of buckets that are made of sealed cells alone, in blocks, and what else is read."""
+    start = joining.ceiling(stored(window.start), width_s)
+    attempts = [each.start for each in (*read.raw, *read.binned) if each.end > start]
+    last = max((each.end for each in read.parts), default=EVER)
+    end = joining.floor(min([last, stored(window.end), *attempts]), width_s)
+    is_known = window.end - window.start > stages.SMALL_WINDOW
+    if not is_known or start >= end or any(each.only is not None or each.but for each in read.parts):
+        return [], read
+    whole = [*_clipped(read.parts, start, end)]
+    rest = [*_clipped(read.parts, EVER, start), *_clipped(read.parts, end, ENDLESS)]
+    return [*_blocks(whole, BUCKETS * width_s)], replace(read, parts=tuple(rest))
+
+
 def _clipped(found: Iterable[Source], start: datetime, end: datetime) -> Iterator[Source]:
     for each in found:
         low, high = max(each.start, start), min(each.end, end)
@@ -53,7 +67,7 @@ def blobs(parts: Sequence[Source], by: str, series: str, edge: datetime | None) 
     """The histograms of cells with the columns `by`; of sealed days one for each of what these tell apart."""
     columns = f"{by}, histogram"
     before, after = halves(parts, edge)
-    for number, block in enumerate(_blocks(before)):
+    for number, block in enumerate(_blocks(before, BLOCK)):
         end = max(each.end for each in block)
         sql = sources.union(block, columns, series)
         yield Piece(f"{SEALED}{number}", sql, stands=True, until=end, made=merged)
@@ -61,12 +75,12 @@ def blobs(parts: Sequence[Source], by: str, series: str, edge: datetime | None) 
         yield Piece(REST, sources.union(after, columns, series))
 
 
-def _blocks(found: Sequence[Source]) -> Iterator[list[Source]]:
+def _blocks(found: Sequence[Source], length_s: int) -> Iterator[list[Source]]:
     """What is read, parted where blocks begin."""
     last = max((each.end for each in found), default=EVER)
-    start = joining.floor(min((each.start for each in found), default=EVER), BLOCK)
+    start = joining.floor(min((each.start for each in found), default=EVER), length_s)
     while start < last:
-        end = start + timedelta(seconds=BLOCK)
+        end = start + timedelta(seconds=length_s)
         block = [*_clipped(found, start, end)]
         if block:
             yield block
