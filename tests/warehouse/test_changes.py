@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench.stable_series import DAY, latency
-from warehouse.analysis.changes import find_changes
-from warehouse.analysis.kinds import CI, LATENCY, LOAD_RUN, OTHER, watch_of
+from warehouse.analysis.changes import find_changes, shown_after_first, study
+from warehouse.analysis.kinds import CI, LATENCY, LIVE_LATENCY, LOAD_RUN, OTHER, watch_of
 from warehouse.analysis.robust import lag_correlation, running_median, winsorised
+from warehouse.analysis.watch import Watch
 
 Series = list[float | None]
 
@@ -142,3 +145,42 @@ def test_the_correlation_is_told_through_a_step() -> None:
         noise[place] = 0.6 * noise[place - 1] + random.standard_normal()
     noise[2000:] += 20
     assert lag_correlation(noise) == pytest.approx(0.6, abs=0.05)
+
+
+def correlated(seed: int) -> np.ndarray:
+    """Six days of noise whose neighbours are much alike (0.8), logarithmic."""
+    random = np.random.default_rng(seed)
+    noise = np.zeros(6 * DAY)
+    for place in range(1, len(noise)):
+        noise[place] = 0.8 * noise[place - 1] + 0.02 * random.standard_normal()
+    return noise
+
+
+@pytest.mark.parametrize("seed", [3, 10, 14])
+def test_a_shock_that_fades_in_correlated_noise_is_no_level(seed: int) -> None:
+    """Of 13 standard deviations: told by its first point, it would be one."""
+    noise = correlated(seed)
+    noise[1200:] += 0.26 * 0.8 ** np.arange(len(noise) - 1200)
+    values = 100 * np.exp(noise)
+
+    def is_told(shown: float) -> bool:
+        watch = Watch(LATENCY, replace(LIVE_LATENCY, shown=shown), values[:1190])
+        return any(watch.update(float(value)) is not None for value in values[1190:1260])
+
+    assert (is_told(0.0), is_told(LIVE_LATENCY.shown)) == (True, False)
+
+
+def test_what_follows_the_first_point_of_a_step_is_its_gain_without_that_point() -> None:
+    values = 100 * np.exp(correlated(1) + np.where(np.arange(6 * DAY) >= 1200, 0.2, 0.0))
+    done = study(values, LATENCY)
+    assert done is not None
+    step = done.found.places.index(1200)
+    columns = np.column_stack([done.seen.base, *(done.seen.step(place) for place in done.found.places)])
+    columns, y = np.delete(columns, 1200, axis=0), np.delete(done.seen.y, 1200)
+    place = done.seen.base.shape[1] + step
+    others = np.delete(columns, place, axis=1)
+    left = [
+        float(((y - each @ np.linalg.lstsq(each, y, rcond=None)[0]) ** 2).sum()) for each in (others, columns)
+    ]
+    assert shown_after_first(done, 1200, LATENCY) == pytest.approx(left[0] - left[1])
+    assert 30 < left[0] - left[1] < done.found.gains[step]

@@ -9,26 +9,28 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from warehouse.analysis.levels import Belief, likely_places
+from warehouse.analysis.pieces import Break, Pieces, find_breaks
 from warehouse.analysis.requests import Floats, Ints
 from warehouse.analysis.robust import Z, lag_correlation, scatter, winsorised
 from warehouse.analysis.season import Season
-from warehouse.analysis.steps import TINY, Fit, Noise, Rules, Whitened, fit, search
+from warehouse.analysis.steps import TINY, Fit, Noise, Rules, Whitened, fit, gain_after_first, search
 
 
 @dataclass(frozen=True)
 class Setting:
     """How one kind of series is judged.
 
-    Steps are where `rules` find them in the regression, or where by a belief they are likely. Spikes shorter
-    than half of `spike` points are drawn in to `reach` standard deviations from their running median, and
-    where `firm` is given, to so many from the regression. `fewest` values are needed at all. `rounds`
-    regressions are made, each on what the last tells of spikes and noise. `vary`: noise differs by the time
-    of day; `least` is what it is at least (standard deviation, logarithmic), where values are counted and a
-    series that stood still says nothing of it. Steps the same way within `ramp` points are one. `correlated`:
-    neighbours may be alike.
+    Steps are where `rules` find them in the regression, or where by a belief they are likely; or else changes
+    are the ends of straight pieces, without logarithms, season and regression. Spikes shorter than half of
+    `spike` points are drawn in to `reach` standard deviations from their running median, and where `firm` is
+    given, to so many from the regression. `fewest` values are needed at all. `rounds` regressions are made,
+    each on what the last tells of spikes and noise. `vary`: noise differs by the time of day; `least` is what
+    it is at least (standard deviation, logarithmic), where values are counted and a series that stood still
+    says nothing of it. Steps the same way within `ramp` points are one. `correlated`: neighbours may be
+    alike.
     """
 
-    rules: Rules | Belief
+    rules: Rules | Belief | Pieces
     season: Season = field(default_factory=Season)
     spike: int = 13
     reach: float = 3.0
@@ -45,6 +47,7 @@ class Setting:
 class Change:
     """`place` is the first point of the new level. Sizes are relative: 0.2 is 20 % more, with the ends
     of the 95 % interval; `confidence` is one less the chance to see so much anywhere by chance alone.
+    Levels of straight pieces are those at their middles.
     """
 
     place: int
@@ -72,18 +75,55 @@ class Study:
     found: Fit
 
 
+LEAST_BASE = 0.01
+"""A level nearer to 0 than this share of the typical value is no measure of a size."""
+
 Points = Sequence[float | None] | Floats
 """A series at even steps of time; None or NaN where nothing was measured."""
 
 
 def find_changes(values: Points, setting: Setting) -> list[Change]:
     """The changes of a series."""
+    if isinstance(setting.rules, Pieces):
+        return _changes_by_pieces(values, setting, setting.rules)
     done = study(values, setting)
     return [] if done is None else changes_of(done, setting)
 
 
+def _changes_by_pieces(values: Points, setting: Setting, pieces: Pieces) -> list[Change]:
+    array = np.asarray(values, dtype=float)
+    places = np.flatnonzero(np.isfinite(array))
+    if len(places) < setting.fewest:
+        return []
+    cleaned = winsorised(array[places], setting.spike, setting.reach)
+    least = LEAST_BASE * float(np.median(np.abs(cleaned[cleaned != 0]))) if cleaned.any() else 0.0
+    return [_change_at(found, places, least) for found in find_breaks(places, cleaned, pieces)]
+
+
+def _change_at(found: Break, places: Ints, least: float) -> Change:
+    """Sizes are shares of the level before without its sign; of what is surely no 0 where that may be one.
+
+    The error of a ratio is that of its first-order expansion. The chance to see such a gain at a place is
+    that of chi-squared with two degrees of freedom, a level and a slope, for each place there is.
+    """
+    base = max(abs(found.before), Z * found.before_error, least)
+    size = (found.after - found.before) / base
+    error = math.hypot(found.after_error, found.before_error * found.after / base) / base
+    return Change(
+        place=int(places[found.place]),
+        before=found.before,
+        after=found.after,
+        size=size,
+        low=size - Z * error,
+        high=size + Z * error,
+        confidence=max(0.0, 1 - len(places) * math.exp(-found.gain / 2)),
+    )
+
+
 def study(values: Points, setting: Setting) -> Study | None:
-    """The regression itself; None when there are too few values, or all are the same."""
+    """The regression itself; None when there are too few values, all are the same, or no step is believed."""
+    if isinstance(setting.rules, Pieces):
+        raise TypeError("straight pieces are not found by a regression with steps")
     array = np.asarray(values, dtype=float)  # None becomes NaN
     places = np.flatnonzero(np.isfinite(array))
     if len(places) < setting.fewest:
@@ -91,11 +131,13 @@ def study(values: Points, setting: Setting) -> Study | None:
     logs = logarithms(array[places])
     if np.ptp(logs) <= TINY:
         return None
+    rules = setting.rules
+    steps = likely_places(logs, rules) if isinstance(rules, Belief) else []
+    if isinstance(rules, Belief) and not steps:
+        return None
     columns, penalties = setting.season.columns(places), setting.season.penalties()
     cleaned = winsorised(logs, setting.spike, setting.reach)
     noise = _first_noise(cleaned, setting)
-    rules = setting.rules
-    steps = likely_places(logs, rules) if isinstance(rules, Belief) else []
     for turn in range(setting.rounds):
         seen = Whitened.make(cleaned, columns, penalties, places, noise)
         if isinstance(rules, Rules):
@@ -193,6 +235,16 @@ def changes_of(done: Study, setting: Setting) -> list[Change]:
             )
         )
     return found
+
+
+def shown_after_first(done: Study, place: int, setting: Setting) -> float:
+    """How much a change at this point explains of what follows its first point, as a gain (see `Rules`).
+
+    Of a ramp it is what the best of its steps does.
+    """
+    steps = done.found.places
+    near = [which for which, step in enumerate(steps) if abs(int(done.places[step]) - place) <= setting.ramp]
+    return max((gain_after_first(done.seen, steps, which) for which in near), default=0.0)
 
 
 def _ramps_joined(found: Fit, ramp: int) -> list[tuple[int, float, float]]:

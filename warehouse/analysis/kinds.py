@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from warehouse.analysis.changes import Setting
 from warehouse.analysis.levels import Belief
+from warehouse.analysis.pieces import Pieces
 from warehouse.analysis.season import Season
 from warehouse.analysis.steps import Rules
 from warehouse.analysis.watch import Alertness, Watch
@@ -36,12 +37,8 @@ CI = Setting(
 )
 """Benchmarks of commits: heavy tails, neighbours alike."""
 
-OTHER = Setting(
-    rules=Rules(gain=26, pair_gain=47, widths=(6, 10, 16, 25), shortest=5, smallest=0.02),
-    spike=5,
-    rounds=3,
-)
-"""Any other series without a season."""
+OTHER = Setting(rules=Pieces(most=5, shortest=5, share=0.05), spike=5, rounds=3)
+"""Any other series without a season: it may have a trend, and values of any sign."""
 
 KINDS: Mapping[str, Setting] = {"p95": LATENCY, "nab": LATENCY, "loadrun": LOAD_RUN, "ci": CI}
 
@@ -62,13 +59,14 @@ LIVE_LATENCY = Alertness(
     pause=3,
     recent=60,
     apart=12,
-    steady=8,
+    steady=10,
     ahead=6,
     settled=48,
     late=864,
+    shown=30,
 )
-"""Bursts are of up to four points, so that a new level has twice as many. What is weak is settled in four
-hours; a step on the eve of a rest day is told from the rest once that is over.
+"""Bursts are of up to four points; a new level has more than two of them together. What is weak is settled in
+four hours; a step on the eve of a rest day is told from the rest once that is over.
 """
 
 COUNTED, BUSY = 0.5, 0.1

@@ -79,8 +79,10 @@ def jump_chances(logs: Floats, belief: Belief) -> Floats:
         return np.zeros(len(logs))
     scatters = np.maximum(np.array(SCATTERS) * spread, (levels[1] - levels[0]) / 2)
     seen = _densities(logs, levels, scatters, belief)
-    before, fits = _forward(seen, jumps, belief.rate)
-    chances = _backward(seen, before, jumps, belief.rate)
+    moves = belief.rate * jumps
+    moves[np.diag_indices_from(moves)] += 1 - belief.rate
+    before, fits = _forward(seen, moves)
+    chances = _backward(seen, before, moves, belief.rate)
     weights = np.exp(fits - fits.max())
     return np.asarray(weights @ chances / weights.sum(), dtype=float)
 
@@ -109,30 +111,32 @@ def _densities(logs: Floats, levels: Floats, scatters: Floats, belief: Belief) -
     return np.asarray((1 - belief.astray) * usual + belief.astray * astray + NEVER, dtype=float)
 
 
-def _forward(seen: Floats, jumps: Floats, rate: float) -> tuple[Floats, Floats]:
-    """The chances of each level after each point, and the logarithmic likelihood, for each scatter."""
+def _forward(seen: Floats, moves: Floats) -> tuple[Floats, Floats]:
+    """The chances of each level after each point, and the logarithmic likelihood, for each scatter.
+
+    `moves` has the chance of each level (columns) after each (rows).
+    """
     after = np.empty_like(seen)
-    fits = np.zeros(len(seen))
-    now = np.full((len(seen), len(jumps)), 1 / len(jumps))
+    totals = np.empty(seen.shape[:2])
+    now = np.full((len(seen), len(moves)), 1 / len(moves))
     for place in range(seen.shape[1]):
         now = now * seen[:, place]
-        total = now.sum(axis=1, keepdims=True)
-        after[:, place] = now = now / total
-        fits += np.log(total[:, 0])
-        now = (1 - rate) * now + rate * (now @ jumps)
-    return after, fits
+        totals[:, place] = total = now.sum(axis=1)
+        after[:, place] = now = now / total[:, None]
+        now = now @ moves
+    return after, np.log(totals).sum(axis=1)
 
 
-def _backward(seen: Floats, before: Floats, jumps: Floats, rate: float) -> Floats:
+def _backward(seen: Floats, before: Floats, moves: Floats, rate: float) -> Floats:
     """The chance that each point began a level, given all points, for each scatter."""
-    chances = np.zeros(seen.shape[:2])
-    later = np.ones((len(seen), len(jumps)))
+    told, came = np.empty_like(seen), np.empty_like(seen)
+    back = moves.T.copy()
+    later = np.ones((len(seen), len(moves)))
     for place in range(seen.shape[1] - 1, 0, -1):
-        told = seen[:, place] * later
-        arrived = told @ jumps.T
-        stayed = (1 - rate) * (before[:, place - 1] * told).sum(axis=1)
-        jumped = rate * (before[:, place - 1] * arrived).sum(axis=1)
-        chances[:, place] = jumped / (stayed + jumped)
-        later = (1 - rate) * told + rate * arrived
-        later /= later.sum(axis=1, keepdims=True)
+        told[:, place] = here = seen[:, place] * later
+        came[:, place] = later = here @ back
+        later = later / later.sum(axis=1, keepdims=True)
+    chances = np.zeros(seen.shape[:2])
+    stayed = (1 - rate) * np.einsum("spl,spl->sp", before[:, :-1], told[:, 1:])
+    chances[:, 1:] = 1 - stayed / np.einsum("spl,spl->sp", before[:, :-1], came[:, 1:])
     return chances

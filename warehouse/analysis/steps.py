@@ -134,6 +134,22 @@ def fit(seen: Whitened, places: Sequence[int]) -> Fit:
     return Fit(tuple(places), solved[width:], errors[width:], gains[width:], solved[:width], inverse, rest)
 
 
+def gain_after_first(seen: Whitened, places: Sequence[int], which: int) -> float:
+    """The gain of one of the steps by what follows its first point.
+
+    A single large shock fades in correlated noise, and whitened it looks like the first point of a step:
+    what follows tells the two apart (innovational outlier and level shift; Chen and Liu, Joint Estimation of
+    Model Parameters and Outlier Effects in Time Series, JASA 88, 1993).
+    """
+    columns = np.column_stack([seen.base, *(seen.step(place) for place in places)])
+    kept = np.arange(len(seen.y)) != places[which]
+    columns = columns[kept]
+    inverse = np.linalg.pinv(columns.T @ columns)
+    place = seen.base.shape[1] + which
+    size = float(inverse[place] @ (columns.T @ seen.y[kept]))
+    return size**2 / max(float(inverse[place, place]), TINY)
+
+
 def search(seen: Whitened, rules: Rules, start: Sequence[int] = ()) -> list[int]:
     """The places where steps count, sorted; begun from those of an earlier search."""
     places = sorted(start)

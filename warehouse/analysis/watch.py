@@ -19,8 +19,8 @@ from warehouse.analysis.changes import (
     Setting,
     Study,
     changes_of,
-    find_changes,
     logarithms,
+    shown_after_first,
     study,
 )
 from warehouse.analysis.levels import Belief
@@ -48,7 +48,8 @@ class Alertness:
     first point is looked for up to `ahead` points before the place that was found.
 
     What was too weak for an alarm is looked at again whenever the model is frozen, by the rules for a
-    complete series: a change is told late if it has `settled` points, but no more than `late`.
+    complete series: a change is told late if it has `settled` points, but no more than `late`. Either way
+    what follows its first point must explain `shown` (a gain), so that no shock is told for a level.
     """
 
     rules: Rules | Belief
@@ -63,6 +64,7 @@ class Alertness:
     ahead: int = 0
     settled: int = 0
     late: int = 0
+    shown: float = 0.0
 
 
 class Watch:
@@ -119,11 +121,12 @@ class Watch:
             self._rest = np.zeros(0)
 
     def _alarm(self, now: int) -> Change | None:
-        for change in reversed(find_changes(np.array(self._values), self._setting)):
+        done = study(np.array(self._values), self._setting)
+        for change in reversed(changes_of(done, self._setting) if done is not None else []):
             place = change.place + self._first
             if now - place > self._alertness.recent or place - self._told < self._alertness.apart:
                 return None
-            if now - place + 1 < self._alertness.steady:
+            if now - place + 1 < self._alertness.steady or not self._is_shown(done, change, self._setting):
                 return None
             self._told = place
             self._rest = np.zeros(0)
@@ -150,10 +153,15 @@ class Watch:
             place, told = change.place + self._first, self._told
             if now - place > self._alertness.late or place - told < LATE_APART * self._alertness.apart:
                 return None
-            if now - place >= self._alertness.settled:
+            if now - place >= self._alertness.settled and self._is_shown(done, change, self._whole):
                 self._told = place
                 return replace(change, place=place)
         return None
+
+    def _is_shown(self, done: Study | None, change: Change, setting: Setting) -> bool:
+        """Whether more than the first point of a change tells it."""
+        least = self._alertness.shown
+        return not least or (done is not None and shown_after_first(done, change.place, setting) >= least)
 
     def _freeze(self) -> Study | None:
         """Make the model from what was before the last points, and what they are from it."""
