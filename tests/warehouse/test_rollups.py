@@ -239,10 +239,10 @@ store.close()
 def test_a_kill_between_any_two_steps_harms_nothing(put: Put, store: Store, settings: Settings) -> None:
     chance = random.Random(9)
     end = now() - timedelta(minutes=40)
-    sent = some_attempts(chance, end - timedelta(hours=110), end - timedelta(hours=30), 400)
+    sent = some_attempts(chance, end - timedelta(hours=134), end - timedelta(hours=30), 400)
     send(put, sent)
     rollups.keep_up(Alone(store.cursor()), naive(now()))
-    more = some_attempts(chance, end - timedelta(hours=110), end, 400)
+    more = some_attempts(chance, end - timedelta(hours=134), end, 400)
     send(put, more)
     store.close()
     ended = kills = 0
