@@ -32,19 +32,22 @@ def latency(random: np.random.Generator) -> Series:
 
 
 def latency_parts(random: np.random.Generator) -> Latency:
-    """Eight days of a p95 every 5 minutes: a daily wave and its double, calmer weekends, correlated noise
-    of heavy tails that grows with the hour's load, slow drift, single spikes, bursts of 2 to 4, gaps.
+    """Eight days of a p95 every 5 minutes: a daily wave and its double, calmer weekends with a wave as high
+    or lower, correlated noise of heavy tails that grows with the hour's load, slow drift, single spikes,
+    bursts of 2 to 4, gaps.
     """
     n = DAY * DAYS
     turn = 2 * np.pi * (np.arange(n) / DAY + random.random())
     swing = random.choice([0.0, 0.1, 0.2, 0.35, 0.5])
     wave = 0.7 * np.cos(turn) + 0.3 * np.cos(2 * turn + random.uniform(0, 6.3))
-    weekend = np.where(np.arange(n) // DAY % 7 >= 5, random.uniform(-0.2, 0.0), 0.0)
+    rests = np.arange(n) // DAY % 7 >= 5
+    weekend = np.where(rests, random.uniform(-0.2, 0.0), 0.0)
     growth = 1 + random.choice([0.0, 0.6, 1.2]) * (wave - wave.min()) / np.ptp(wave)
     noise = random.choice([0.03, 0.06, 0.1, 0.15]) * growth
     noise = noise * _correlated(random, n, random.choice([0.0, 0.3, 0.6, 0.8]))
     drift = random.uniform(-0.1, 0.1) * np.arange(n) / n
-    logs = swing * wave + weekend + noise + drift
+    season = swing * wave * np.where(rests, random.choice([1.0, 0.7, 0.4]), 1.0) + weekend
+    logs = season + noise + drift
     logs[random.random(n) < 0.004] += random.uniform(0.4, 1.5)
     for place in random.integers(0, n, random.poisson(8)):
         logs[place : place + random.integers(2, 5)] += random.uniform(0.3, 1.2)
@@ -52,7 +55,7 @@ def latency_parts(random: np.random.Generator) -> Latency:
     gone = random.random(n) < 0.002
     for place in random.integers(0, n, random.poisson(1)):
         gone[place : place + random.integers(12, 90)] = True
-    return Latency(logs, swing * wave + weekend, gone)
+    return Latency(logs, season, gone)
 
 
 def load_run(random: np.random.Generator) -> Series:

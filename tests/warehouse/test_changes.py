@@ -64,6 +64,20 @@ def test_a_rest_day_is_no_change_though_it_was_never_seen() -> None:
     assert find_changes([float(value) for value in values], LATENCY) == []
 
 
+def test_a_day_that_is_flatter_at_weekends_is_no_change() -> None:
+    """Two weeks whose weekends have less than half of the wave; live from the tenth day on."""
+    random = np.random.default_rng(11)
+    place = np.arange(14 * DAY)
+    hours = place % DAY / DAY * 24
+    wave = 0.4 * np.exp(-(((hours - 14) / 4.5) ** 2)) * np.where(place // DAY % 7 >= 5, 0.45, 1.0)
+    values = 80 * np.exp(wave + 0.04 * random.standard_normal(len(place)))
+    assert find_changes(values, LATENCY) == []
+    watch = Watch(LATENCY, LIVE_LATENCY, values[: 9 * DAY])
+    assert [watch.update(float(value)) for value in values[9 * DAY :]] == [None] * (5 * DAY)
+    undamped = replace(LATENCY, season=replace(LATENCY.season, damped=1e-3))
+    assert len(find_changes(values, undamped)) >= 2, "a season without it takes that for changes"
+
+
 def test_scale_does_not_matter() -> None:
     values = runs(60, 30, 1.2)
     thousandfold = [None if value is None else value * 1000 for value in values]

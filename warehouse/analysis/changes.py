@@ -66,9 +66,13 @@ def is_large(change: Change, floor: float, smallest_ratio: float) -> bool:
 
 @dataclass(frozen=True)
 class Study:
-    """A regression on a series with what it stood on; `places` are the points observed."""
+    """A regression on a series with what it stood on; `places` are the points observed.
+
+    `wave_of_day` is what it took rest days to have more or less of (see `Season.columns`).
+    """
 
     places: Ints
+    wave_of_day: Floats
     values: Floats
     seen: Whitened
     noise: Noise
@@ -135,10 +139,12 @@ def study(values: Points, setting: Setting) -> Study | None:
     steps = likely_places(logs, rules) if isinstance(rules, Belief) else []
     if isinstance(rules, Belief) and not steps:
         return None
-    columns, penalties = setting.season.columns(places), setting.season.penalties()
+    season = setting.season
+    wave_of_day, penalties = season.no_wave(), season.penalties()
     cleaned = winsorised(logs, setting.spike, setting.reach)
     noise = _first_noise(cleaned, setting)
     for turn in range(setting.rounds):
+        columns = season.columns(places, wave_of_day)
         seen = Whitened.make(cleaned, columns, penalties, places, noise)
         if isinstance(rules, Rules):
             steps = search(seen, rules, steps)
@@ -148,7 +154,8 @@ def study(values: Points, setting: Setting) -> Study | None:
             rest = _without_spikes(logs - model, setting)
             cleaned = model + rest
             noise = _noise(rest, places, setting)
-    return Study(places, cleaned, seen, noise, found)
+            wave_of_day = season.wave_of_day(found.coefficients)
+    return Study(places, wave_of_day, cleaned, seen, noise, found)
 
 
 def _without_spikes(rest: Floats, setting: Setting) -> Floats:
@@ -213,7 +220,7 @@ def _model(columns: Floats, steps: Sequence[int], found: Fit) -> Floats:
 
 def changes_of(done: Study, setting: Setting) -> list[Change]:
     """The changes that a regression found."""
-    columns = setting.season.columns(done.places)
+    columns = setting.season.columns(done.places, done.wave_of_day)
     season = (columns[:, 1:] - columns[:, 1:].mean(axis=0)) @ done.found.coefficients[1:]
     level = done.values - season
     steps = _ramps_joined(done.found, setting.ramp)

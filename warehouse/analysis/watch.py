@@ -138,7 +138,7 @@ class Watch:
         """Whether the points since the model was frozen left it."""
         at = np.array([len(self._values) - 1])
         log = float(logarithms(np.array(self._values[-1:]))[0])
-        rest = log - self._level - float(self._setting.season.columns(at)[0] @ self._coefficients)
+        rest = log - self._level - float(self._setting.season.columns(at, self._wave)[0] @ self._coefficients)
         self._rest = np.append(self._rest, rest)[-self._alertness.recent :]
         new = np.clip((self._rest[1:] - self._lag * self._rest[:-1]) / self._scale, -3.0, 3.0)
         length = np.arange(1, len(new) + 1)
@@ -169,12 +169,13 @@ class Watch:
         done = study(np.array(self._values), self._whole)
         if done is None:
             self._level, self._lag, self._scale = 0.0, 0.0, 1.0
+            self._wave = self._setting.season.no_wave()
             self._coefficients = np.zeros(len(self._setting.season.penalties()))
             return None
         self._level, self._lag = float(done.found.sizes.sum()), done.noise.lag
         self._scale = float(np.median(done.noise.scale))
-        self._coefficients = done.found.coefficients
-        columns = self._setting.season.columns(done.places[-self._alertness.recent :])
+        self._wave, self._coefficients = done.wave_of_day, done.found.coefficients
+        columns = self._setting.season.columns(done.places[-self._alertness.recent :], self._wave)
         self._rest = done.values[-self._alertness.recent :] - self._level - columns @ self._coefficients
         return done
 
