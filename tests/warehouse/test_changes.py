@@ -41,6 +41,17 @@ def test_a_step_in_a_seasonal_series_is_found_where_it_is(factor: float) -> None
     assert change.confidence > 0.999
 
 
+def test_the_levels_of_a_ramp_lie_outside_of_it() -> None:
+    """Steps the same way that are one change: what lies between them is neither the one nor the other."""
+    random = np.random.default_rng(9)
+    level = np.concatenate([np.full(900, 20.0), np.full(20, 40.0), np.full(40, 80.0)])
+    (change,) = find_changes(level * np.exp(0.03 * random.standard_normal(len(level))), LATENCY)
+    assert 900 < change.place < 920
+    assert change.before == pytest.approx(20, rel=0.02)
+    assert change.after == pytest.approx(80, rel=0.02)
+    assert change.after / change.before - 1 == pytest.approx(change.size, rel=0.05)
+
+
 def test_season_bursts_and_gaps_are_no_changes() -> None:
     values = seasonal(0, 1.0)
     for place in (300, 301, 302, 700, 701, 702, 703):

@@ -223,21 +223,21 @@ def changes_of(done: Study, setting: Setting) -> list[Change]:
     columns = setting.season.columns(done.places, done.wave_of_day)
     season = (columns[:, 1:] - columns[:, 1:].mean(axis=0)) @ done.found.coefficients[1:]
     level = done.values - season
-    steps = _ramps_joined(done.found, setting.ramp)
-    ends = [0, *(step for step, _, _ in steps), len(level)]
+    ramps = _ramps_joined(done.found, setting.ramp)
+    begins = [0, *(ramp.last for ramp in ramps)]
+    ends = [*(ramp.first for ramp in ramps), len(level)]
+    means = [float(np.exp(np.mean(level[begin:end]))) for begin, end in zip(begins, ends, strict=True)]
     found = []
-    for turn, (step, size, error) in enumerate(steps):
-        before = float(np.exp(np.mean(level[ends[turn] : step])))
-        after = float(np.exp(np.mean(level[step : ends[turn + 2]])))
-        chance = math.erfc(abs(size) / max(error, TINY) / math.sqrt(2)) * len(level)
+    for turn, ramp in enumerate(ramps):
+        chance = math.erfc(abs(ramp.size) / max(ramp.error, TINY) / math.sqrt(2)) * len(level)
         found.append(
             Change(
-                place=int(done.places[step]),
-                before=before,
-                after=after,
-                size=math.expm1(size),
-                low=math.expm1(size - Z * error),
-                high=math.expm1(size + Z * error),
+                place=int(done.places[ramp.place]),
+                before=means[turn],
+                after=means[turn + 1],
+                size=math.expm1(ramp.size),
+                low=math.expm1(ramp.size - Z * ramp.error),
+                high=math.expm1(ramp.size + Z * ramp.error),
                 confidence=max(0.0, 1 - chance),
             )
         )
@@ -254,16 +254,26 @@ def shown_after_first(done: Study, place: int, setting: Setting) -> float:
     return max((gain_after_first(done.seen, steps, which) for which in near), default=0.0)
 
 
-def _ramps_joined(found: Fit, ramp: int) -> list[tuple[int, float, float]]:
-    """Place, size and error of each step; those the same way within `ramp` points are one, midway."""
-    joined: list[tuple[int, float, float]] = []
-    last = -1
+@dataclass(frozen=True)
+class _Ramp:
+    """Steps the same way, or a single one: where it is told, its size and error, its first and last step."""
+
+    place: int
+    size: float
+    error: float
+    first: int
+    last: int
+
+
+def _ramps_joined(found: Fit, ramp: int) -> list[_Ramp]:
+    """Each step; those the same way within `ramp` points are one, midway. Its levels lie outside of it."""
+    joined: list[_Ramp] = []
     for place, size, error in zip(found.places, found.sizes, found.errors, strict=True):
-        if joined and place - last <= ramp and size * joined[-1][1] > 0:
-            before, total, older = joined[-1]
-            middle = round((before * total + place * size) / (total + size))
-            joined[-1] = (middle, total + float(size), max(older, float(error)))
-        else:
-            joined.append((place, float(size), float(error)))
-        last = place
+        step = _Ramp(place, float(size), float(error), place, place)
+        if joined and place - joined[-1].last <= ramp and step.size * joined[-1].size > 0:
+            before = joined.pop()
+            total = before.size + step.size
+            middle = round((before.place * before.size + place * step.size) / total)
+            step = _Ramp(middle, total, max(before.error, step.error), before.first, place)
+        joined.append(step)
     return joined
