@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from warehouse.analysis.together import Move
-from warehouse.watched import Metric, Watched
+from warehouse.watched import SOURCES, Metric, Watched
 
 NEAR_POINTS = 6
 """Change points so few points apart are one regression."""
@@ -54,6 +56,23 @@ class Found:
     def near(self) -> timedelta:
         """How far from it other change points may lie that moved with it."""
         return timedelta(seconds=NEAR_POINTS * (self.point_s or 0))
+
+
+def found_of(row: Mapping[str, Any]) -> Found | None:
+    """The change point that a row of its table keeps; None of a series that is not watched in even steps."""
+    source = SOURCES.get(row["kind"])
+    metrics = () if source is None else source.metrics
+    for metric in metrics:
+        if metric.name == row["metric"]:
+            return Found(
+                Watched(row["kind"], row["target"], row["object"], row["metric"]),
+                metric,
+                row["ts"].replace(tzinfo=None),
+                *(row[name] for name in ("before", "after", "size_ratio", "low_ratio", "high_ratio")),
+                *(row[name] for name in ("confidence", "point_s", "points_after", "looked_back")),
+                *(row[name] for name in ("low_difference", "high_difference")),
+            )
+    return None
 
 
 @dataclass(frozen=True)

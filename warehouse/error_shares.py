@@ -10,6 +10,7 @@ import pyarrow as pa
 from warehouse.analysis.two_shares import Counted, difference
 from warehouse.change_points import Found
 from warehouse.questions.asking import MAX_BUCKETS
+from warehouse.questions.judge_again import ERRORS
 from warehouse.questions.percentiles import PercentileTrend, percentile_trend
 from warehouse.watched import Ask, trend_of
 
@@ -17,8 +18,8 @@ BEFORE = timedelta(days=1)
 """So much before the change is counted at most."""
 
 
-def as_counted(ask: Ask, found: Found, step_s: int) -> Found | None:
-    """The change with what was counted in the day before it and since; None where that is too small.
+def as_counted(ask: Ask, found: Found, step_s: int) -> Found:
+    """The change with what was counted in the day before it and since.
 
     The watch looks at shares that are drawn in, so that none is a number too. Where nothing was counted on
     a side any more, it is left as it was watched. Raises what asking raises.
@@ -29,8 +30,6 @@ def as_counted(ask: Ask, found: Found, step_s: int) -> Found | None:
     told = difference(before, after)
     if told is None:
         return found
-    if abs(told.size) < found.metric.floor:
-        return None
     return replace(
         found,
         before=before.share,
@@ -41,6 +40,11 @@ def as_counted(ask: Ask, found: Found, step_s: int) -> Found | None:
         low_difference=told.low,
         high_difference=told.high,
     )
+
+
+def is_enough(found: Found) -> bool:
+    """Whether a share of errors changed by enough as it was counted; of all else that is known before."""
+    return found.metric.name != ERRORS or abs(found.after - found.before) >= found.metric.floor
 
 
 def _counted(ask: Ask, found: Found, start: datetime, end: datetime, step_s: int) -> Counted:

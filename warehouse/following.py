@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -122,6 +122,30 @@ class Following:
                 points_after=now - change.place,
                 looked_back=looked_back,
             )
+
+    def known(self, found: Found) -> int:
+        """How many points after a change its series was told."""
+        watch = self.watches.get(found.series)
+        return 0 if watch is None else len(watch) - self.place(found.at)
+
+    def again(self, found: Found, points: int, *, upwards: bool) -> Found | None:
+        """The change told anew by so many known points after it; None where they tell nothing."""
+        place = self.place(found.at)
+        change = self.watches[found.series].again(place, place + points, upwards=upwards)
+        if change is None:
+            return None
+        return replace(
+            found,
+            before=change.before,
+            after=change.after,
+            size=change.size,
+            low=change.low,
+            high=change.high,
+            confidence=change.confidence,
+            points_after=points,
+            low_difference=None,
+            high_difference=None,
+        )
 
     def judged(self) -> list[Judged]:
         """How far every target has come."""

@@ -19,7 +19,7 @@ import pyarrow as pa
 from warehouse import regressions, run_lookout
 from warehouse.change_points import Found, Judged
 from warehouse.coincidence import co_movements
-from warehouse.error_shares import as_counted
+from warehouse.error_shares import as_counted, is_enough
 from warehouse.errors import PerfhouseError
 from warehouse.following import MEMORY, Following, Thresholds
 from warehouse.model import now
@@ -38,6 +38,7 @@ from warehouse.watched import (
     foremost_shapes,
 )
 from warehouse.young import Young
+from warehouse.young_sizes import Sized, YoungSizes
 
 if TYPE_CHECKING:
     from warehouse.settings import Settings
@@ -67,6 +68,7 @@ class Lookout:
         self._following: dict[str, Following] = {}
         self._shapes: dict[str, None] = {}
         self._young = Young()
+        self._sizes = YoungSizes()
         self._chosen_at: datetime | None = None
         self._ended = threading.Event()
         self._one = threading.Lock()
@@ -79,6 +81,7 @@ class Lookout:
                 *((kind, self._at(kind)) for kind in SOURCES),
                 (LOADTEST, self._look_at_runs),
                 ("what moved", self._explain_again),
+                ("sizes", self._size_again),
             ]
             for kind, look in looks:
                 if self._ended.is_set():
@@ -139,6 +142,7 @@ class Lookout:
         moved = {each: co_movements(self._ask, each) for each in foremost[:MOST_EXPLAINED]}
         explained = self._writer.quietly(lambda held: regressions.note(held, found, judged, moved)).result()
         self._young.add(explained)
+        self._sizes.noted()
         for each in found:
             log.info("%s: %s %s %s", each.verdict, each.series.metric, each.series.target, each.series.object)
 
@@ -154,6 +158,24 @@ class Lookout:
             moved = {regression_id: co_movements(self._ask, found) for regression_id, found in due.items()}
             self._writer.quietly(lambda held: regressions.renew_moves(held, moved)).result()
             self._young.looked(due)
+
+    def _size_again(self) -> None:
+        """Tell the sizes of young change points anew: by the first points after them they were guesses."""
+        at = now().replace(tzinfo=None)
+        told = list(self._sizes.due(self._ask, self._step_s, self._sized, at))
+        if told and not self._ended.is_set():
+            self._writer.quietly(lambda held: regressions.renew_sizes(held, told)).result()
+
+    def _sized(self, sized: Sized) -> Found | None:
+        """A change point by the points that are complete now; None where it stays, or the warehouse stops."""
+        following = self._following.get(sized.found.series.kind)
+        if following is None or self._ended.is_set():
+            return None
+        points = sized.points(following.known(sized.found), self._step_s)
+        if points is None:
+            return None
+        found = following.again(sized.found, points, upwards=sized.upwards)
+        return None if found is None else self._as_counted(found)
 
     def _points_after(self, found: Found) -> int | None:
         """How many points after a change are complete; None while its series are not followed."""
@@ -199,11 +221,11 @@ class Lookout:
 
     def _counted(self, found: Sequence[Found]) -> list[Found]:
         """What was found, shares of errors as they were counted where they were, not as they were watched."""
-        told = (
-            as_counted(self._ask, each, self._step_s) if each.metric.name == ERRORS else each
-            for each in found
-        )
-        return [each for each in told if each is not None]
+        told = [self._as_counted(each) for each in found]
+        return [each for each in told if is_enough(each)]
+
+    def _as_counted(self, found: Found) -> Found:
+        return as_counted(self._ask, found, self._step_s) if found.metric.name == ERRORS else found
 
     def _ask(self, statement: Statement) -> pa.Table:
         return self._reader.answer(statement)

@@ -111,6 +111,22 @@ def renew_moves(connection: DuckDBPyConnection, moved: Mapping[str, Sequence[CoM
             _replace_moves(connection, regression_id, rows)
 
 
+def renew_sizes(connection: DuckDBPyConnection, told: Sequence[tuple[str, Found]]) -> None:
+    """Keep what is known now of the sizes of regressions' change points, in place of what was."""
+    with transaction(connection):
+        for regression_id, found in told:
+            connection.execute(
+                "UPDATE change_point SET before = ?, after = ?, size_ratio = ?, low_ratio = ?, "  # noqa: S608
+                "high_ratio = ?, low_difference = ?, high_difference = ?, confidence = ?, points_after = ? "
+                f"WHERE regression_id = ? AND {_OF_SERIES} AND ts = ? AND role <> ?",
+                [
+                    *(found.before, found.after, found.size, found.low, found.high),
+                    *(found.low_difference, found.high_difference, found.confidence, found.points_after),
+                    *(regression_id, *_series(found), found.at, Role.BACK),
+                ],
+            )
+
+
 def _replace_moves(connection: DuckDBPyConnection, regression_id: str, moved: Sequence[CoMovement]) -> None:
     connection.execute("DELETE FROM co_movement WHERE regression_id = ?", [regression_id])
     for each in moved:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from warehouse.change_points import Found
+from warehouse.change_points import Found, found_of
 from warehouse.coincidence import POINTS_AROUND
 from warehouse.questions.asking import Statement
 from warehouse.regression_life import State
 from warehouse.regressions import Role
-from warehouse.watched import PROBE, SOURCES, Ask, Watched
+from warehouse.watched import PROBE, Ask
 
 OVER = """
     (state = $resolved OR regression_id IN (SELECT regression_id FROM change_point WHERE role = $back))
@@ -78,7 +78,10 @@ class Young:
 
 
 def _left(ask: Ask) -> dict[str, Found]:
-    """The change that explains each regression, if it had too few points when its target was judged last."""
+    """The change that explains each regression, if it had too few points when its target was judged last.
+
+    By how many of them it was looked what moved is not kept: it is looked again at once.
+    """
     rows = ask(
         Statement(
             f"""
@@ -102,17 +105,9 @@ def _left(ask: Ask) -> dict[str, Found]:
             },
         )
     ).to_pylist()
-    found = {}
-    for row in rows:
-        source = SOURCES.get(row["kind"])
-        metrics = () if source is None else source.metrics
-        for metric in metrics:
-            if metric.name == row["metric"]:
-                found[str(row["regression_id"])] = Found(
-                    Watched(row["kind"], row["target"], row["object"], row["metric"]),
-                    metric,
-                    row["ts"].replace(tzinfo=None),
-                    *(row[name] for name in ("before", "after", "size_ratio", "low_ratio", "high_ratio")),
-                    *(row[name] for name in ("confidence", "point_s", "points_after", "looked_back")),
-                )
-    return found
+    kept = {str(row["regression_id"]): found_of(row) for row in rows}
+    return {
+        regression_id: replace(found, points_after=0)
+        for regression_id, found in kept.items()
+        if found is not None
+    }

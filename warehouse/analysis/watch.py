@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from warehouse.analysis.anew import told_anew
 from warehouse.analysis.changes import (
     Change,
     Points,
@@ -110,6 +111,15 @@ class Watch:
                 return None
             self._asked = place
         return self._alarm(place)
+
+    def again(self, place: int, end: int, *, upwards: bool) -> Change | None:
+        """What the change told at a place is by the points before `end`; None where they tell nothing."""
+        if place <= self._first:
+            return None
+        values = np.array(self._values[: end - self._first])
+        near = self._alertness.apart
+        change = told_anew(values, place - self._first, self._setting, near, upwards=upwards)
+        return None if change is None else replace(change, place=change.place + self._first)
 
     def _forget(self) -> None:
         """Drop a whole day or a quarter of the memory once there is one too many: phases stay."""
