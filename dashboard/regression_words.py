@@ -104,12 +104,12 @@ def _percent(ratio: float) -> str:
 
 
 def sureness(row: Row) -> str:
-    """How sure it is, and after how many points it was told."""
+    """How sure it is, and by how many points after it that is told: of a young one, by more and more."""
     sure = "over 99.9 %" if row["confidence"] > 0.999 else f"{row['confidence']:.1%}"
     points = fmt.plural(row["points_after"], "run" if row["kind"] == "loadtest" else "point")
     step = "" if row["point_s"] is None else f" of {fmt.length(timedelta(seconds=row['point_s']))}"
-    back = "found looking back over" if row["looked_back"] else "told after"
-    return f"confidence {sure}, {back} {points}{step}"
+    back = "found looking back, " if row["looked_back"] else ""
+    return f"confidence {sure}, {back}told by {points}{step}"
 
 
 def moved(row: Row) -> str:

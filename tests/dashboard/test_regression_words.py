@@ -28,6 +28,19 @@ def test_a_size_is_a_ratio_with_its_interval(known: dict[str, Any], told: str) -
 @pytest.mark.parametrize(
     ("known", "told"),
     [
+        ({}, "confidence over 99.9 %, told by 24 points of 5 min"),
+        ({"looked_back": True}, "confidence over 99.9 %, found looking back, told by 24 points of 5 min"),
+        ({"kind": "loadtest", "point_s": None, "points_after": 3}, "confidence over 99.9 %, told by 3 runs"),
+    ],
+)
+def test_it_is_told_by_how_many_points(known: dict[str, Any], told: str) -> None:
+    given = {"kind": "probe", "confidence": 1.0, "points_after": 24, "point_s": 300, "looked_back": False}
+    assert words.sureness({**given, **known}) == told
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
         (
             {"size_ratio": 4.0, "low_difference": 0.0294, "high_difference": 0.0533},
             "+400 %, +4.0 points (+2.9 to +5.3 points)",
