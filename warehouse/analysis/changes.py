@@ -27,7 +27,7 @@ class Setting:
     each on what the last tells of spikes and noise. `vary`: noise differs by the time of day; `least` is what
     it is at least (standard deviation, logarithmic), where values are counted and a series that stood still
     says nothing of it. Steps the same way within `ramp` points are one. `correlated`: neighbours may be
-    alike.
+    alike. What follows the first point of a step must explain `shown` (a gain).
     """
 
     rules: Rules | Belief | Pieces
@@ -41,6 +41,7 @@ class Setting:
     ramp: int = 0
     correlated: bool = True
     least: float = 1e-6
+    shown: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,12 @@ def find_changes(values: Points, setting: Setting) -> list[Change]:
     if isinstance(setting.rules, Pieces):
         return _changes_by_pieces(values, setting, setting.rules)
     done = study(values, setting)
-    return [] if done is None else changes_of(done, setting)
+    if done is None:
+        return []
+    found = changes_of(done, setting)
+    if not setting.shown:
+        return found
+    return [each for each in found if shown_after_first(done, each.place, setting) >= setting.shown]
 
 
 def _changes_by_pieces(values: Points, setting: Setting, pieces: Pieces) -> list[Change]:

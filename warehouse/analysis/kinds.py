@@ -21,6 +21,7 @@ LATENCY = Setting(
     fewest=96,
     vary=True,
     ramp=48,
+    shown=25,
 )
 """Percentiles of 5 minutes, which have a day and a week."""
 
