@@ -25,7 +25,7 @@ LATENCY = Setting(
 )
 """Percentiles of 5 minutes, which have a day and a week."""
 
-RUNS = Belief(rate=0.003, smallest=0.05, typical=0.3, astray=0.15, far=0.8, sure=0.5, within=2, shortest=4)
+RUNS = Belief(rate=0.0025, smallest=0.05, typical=0.3, astray=0.15, far=0.8, sure=0.5, within=2, shortest=4)
 
 LOAD_RUN = Setting(rules=RUNS, spike=9, reach=2.5, firm=2.5, correlated=False)
 """One value of each load test: few, each a run of its own."""
