@@ -92,7 +92,7 @@ def _arrow(table: pa.Table) -> memoryview:
     room = pa.allocate_buffer(counting.size())
     with pa.FixedSizeBufferWriter(room) as sink:
         _write_arrow(sink, table)
-    return memoryview(room)
+    return memoryview(room).cast("B").toreadonly()
 
 
 def _write_arrow(sink: pa.NativeFile, table: pa.Table) -> None:

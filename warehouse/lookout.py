@@ -175,7 +175,12 @@ class Lookout:
         if points is None:
             return None
         found = following.again(sized.found, points, upwards=sized.upwards)
-        return None if found is None else self._as_counted(found)
+        try:
+            told = None if found is None else self._as_counted(found)
+        except PerfhouseError as error:
+            log.warning("a size is told anew later (%s): %s", sized.found.series.object, error)
+            return None
+        return told if told is not None and told.verdict is sized.found.verdict else None
 
     def _points_after(self, found: Found) -> int | None:
         """How many points after a change are complete; None while its series are not followed."""

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from bench.stable_series import DAY, latency
-from warehouse.analysis.changes import find_changes, shown_after_first, study
+from warehouse.analysis.changes import find_changes, study, without_unshown
 from warehouse.analysis.kinds import CI, LATENCY, LIVE_LATENCY, LOAD_RUN, OTHER, watch_of
 from warehouse.analysis.robust import lag_correlation, running_median, winsorised
+from warehouse.analysis.steps import gain_after_first
 from warehouse.analysis.watch import Watch
 
 Series = list[float | None]
@@ -207,5 +208,32 @@ def test_what_follows_the_first_point_of_a_step_is_its_gain_without_that_point()
     left = [
         float(((y - each @ np.linalg.lstsq(each, y, rcond=None)[0]) ** 2).sum()) for each in (others, columns)
     ]
-    assert shown_after_first(done, 1200, LATENCY) == pytest.approx(left[0] - left[1])
-    assert 30 < left[0] - left[1] < done.found.gains[step]
+    gain = gain_after_first(done.seen, done.found.places, step)
+    assert gain == pytest.approx(left[0] - left[1])
+    assert 30 < gain < done.found.gains[step]
+    assert 1200 in without_unshown(done, LATENCY, gain - 1).found.places
+    assert 1200 not in without_unshown(done, LATENCY, gain + 1).found.places
+
+
+@pytest.mark.parametrize("every", [3, 5])
+def test_two_steps_up_are_one_change_where_few_points_are_measured_too(every: int) -> None:
+    noise = np.random.default_rng(every).standard_normal(2000) * 0.03
+    level = np.select([np.arange(2000) < 1200, np.arange(2000) < 1330], [20.0, 40.0], 80.0)
+    values = np.where(np.arange(2000) % every == 0, level * np.exp(noise), np.nan)
+    changes = find_changes(values, LATENCY)
+    assert changes[-1].after / changes[0].before == pytest.approx(4, rel=0.1)
+
+
+def test_a_shock_is_no_level_though_another_step_lies_near() -> None:
+    noise = correlated(9)
+    noise[1200:] += 0.5 * 0.8 ** np.arange(len(noise) - 1200)
+    noise[1240:] -= 0.3
+    told = [change.place for change in find_changes(100 * np.exp(noise), LATENCY)]
+    assert any(abs(place - 1240) <= 2 for place in told)
+    assert not any(abs(place - 1200) <= 5 for place in told)
+
+
+def test_what_undoes_a_shock_is_no_improvement() -> None:
+    noise = correlated(3)
+    noise[1200:] += 0.35 * 0.8 ** np.arange(len(noise) - 1200)
+    assert find_changes(100 * np.exp(noise), LATENCY) == []

@@ -22,10 +22,6 @@ class Noted:
             self.twice.set()
 
 
-def watchers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "deadlines"]
-
-
 def test_what_is_over_is_interrupted_again_and_again_and_nothing_else() -> None:
     watched, soon, late = Deadlines(), Noted(), Noted()
     until = time.monotonic() + 0.1
@@ -46,16 +42,49 @@ def test_a_statement_that_ended_is_left_alone() -> None:
 
 
 def test_one_thread_serves_all_and_ends_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = len(watchers())
-    monkeypatch.setattr(deadlines, "IDLE_S", 0.05)
+    started: list[threading.Thread] = []
+
+    class Counted(threading.Thread):
+        def start(self) -> None:
+            started.append(self)
+            super().start()
+
+    monkeypatch.setattr(deadlines, "IDLE_S", 0.2)
+    monkeypatch.setattr(threading, "Thread", Counted)
     watched, until = Deadlines(), time.monotonic() + 60
-    for _ in range(3):
-        with watched.over(Noted(), until), watched.over(Noted(), until):  # type: ignore[arg-type]
-            assert len(watchers()) == before + 1
-    (thread,) = [thread for thread in watchers() if thread is watched._thread] or [None]
-    if thread is not None:
-        thread.join(10)
-        assert not thread.is_alive()
+    with watched.over(Noted(), until):  # type: ignore[arg-type]
+        for _ in range(3):
+            with watched.over(Noted(), until), watched.over(Noted(), until):  # type: ignore[arg-type]
+                assert len(started) == 1
+    started[0].join(10)
+    assert not started[0].is_alive()
     again = Noted()
     with watched.over(again, time.monotonic()):  # type: ignore[arg-type]
         assert again.twice.wait(10)
+    assert len(started) == 2
+
+
+def test_a_statement_that_cannot_be_interrupted_ends_no_other_ones_deadline() -> None:
+    class Broken(Noted):
+        def interrupt(self) -> None:
+            raise RuntimeError("closed in a way nobody knows")
+
+    watched, other = Deadlines(), Noted()
+    until = time.monotonic() + 0.05
+    with watched.over(Broken(), until), watched.over(other, until):  # type: ignore[arg-type]
+        assert other.twice.wait(10)
+
+
+def test_a_thread_that_could_not_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    watched, lease, later = Deadlines(), Noted(), Noted()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Thread", Refused)
+        with pytest.raises(RuntimeError), watched.over(lease, time.monotonic()):  # type: ignore[arg-type]
+            raise AssertionError("unreachable")
+    with watched.over(later, time.monotonic()):  # type: ignore[arg-type]
+        assert later.twice.wait(10)
+    assert lease.at == []

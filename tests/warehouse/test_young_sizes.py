@@ -50,6 +50,8 @@ def world(store: Store) -> World:
 def unchanged(store: Store) -> World:
     """Three days in which nothing changed, up to eight hours ago."""
     end = last_point() - timedelta(hours=8)
+    if (end + timedelta(minutes=30)).weekday() == 5 and (end - timedelta(minutes=30)).weekday() == 4:
+        end -= timedelta(hours=1)  # a step as Saturday begins may be the weekend
     world = World(store, end - timedelta(days=3))
     world.go_on(end)
     return world

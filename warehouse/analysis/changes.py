@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from warehouse.analysis.pieces import Break, Pieces, find_breaks
 from warehouse.analysis.requests import Floats, Ints
 from warehouse.analysis.robust import Z, lag_correlation, scatter, winsorised
 from warehouse.analysis.season import Season
-from warehouse.analysis.steps import TINY, Fit, Noise, Rules, Whitened, fit, gain_after_first, search
+from warehouse.analysis.steps import TINY, Fit, Noise, Rules, Whitened, fit, gain_after_first, pruned, search
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,7 @@ def find_changes(values: Points, setting: Setting) -> list[Change]:
     done = study(values, setting)
     if done is None:
         return []
-    found = changes_of(done, setting)
-    if not setting.shown:
-        return found
-    return [each for each in found if shown_after_first(done, each.place, setting) >= setting.shown]
+    return changes_of(without_unshown(done, setting, setting.shown) if setting.shown else done, setting)
 
 
 def _changes_by_pieces(values: Points, setting: Setting, pieces: Pieces) -> list[Change]:
@@ -250,14 +247,29 @@ def changes_of(done: Study, setting: Setting) -> list[Change]:
     return found
 
 
-def shown_after_first(done: Study, place: int, setting: Setting) -> float:
-    """How much a change at this point explains of what follows its first point, as a gain (see `Rules`).
+def without_unshown(done: Study, setting: Setting, least: float) -> Study:
+    """The regression without the changes whose first points alone tell them, the others fitted anew.
 
-    Of a ramp it is what the best of its steps does.
+    What follows the first point of a change must explain `least`, a gain (see `Rules`); of a ramp what the
+    best of its steps does counts. Steps that no longer explain enough without them go too.
     """
-    steps = done.found.places
-    near = [which for which, step in enumerate(steps) if abs(int(done.places[step]) - place) <= setting.ramp]
-    return max((gain_after_first(done.seen, steps, which) for which in near), default=0.0)
+    rules = setting.rules
+    while done.found.places and isinstance(rules, Rules):
+        steps = done.found.places
+        gains = [gain_after_first(done.seen, steps, which) for which in range(len(steps))]
+        best = [
+            (
+                max(gain for step, gain in zip(steps, gains, strict=True) if ramp.first <= step <= ramp.last),
+                ramp,
+            )
+            for ramp in _ramps_joined(done.found, setting.ramp)
+        ]
+        weakest, ramp = min(best, key=lambda each: each[0])
+        if weakest >= least:
+            break
+        left = [step for step in steps if not ramp.first <= step <= ramp.last]
+        done = replace(done, found=fit(done.seen, pruned(done.seen, rules, left)))
+    return done
 
 
 @dataclass(frozen=True)

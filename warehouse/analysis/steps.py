@@ -157,11 +157,11 @@ def search(seen: Whitened, rules: Rules, start: Sequence[int] = ()) -> list[int]
         added = _best(seen, rules, places)
         if not added:
             break
-        kept = _pruned(seen, rules, _moved(seen, rules, sorted([*places, *added])))
+        kept = pruned(seen, rules, _moved(seen, rules, sorted([*places, *added])))
         if kept == places:
             break
         places = kept
-    return _pruned(seen, rules, _moved(seen, rules, places))
+    return pruned(seen, rules, _moved(seen, rules, places))
 
 
 def _allowed(points: int, places: Sequence[int], shortest: int) -> Flags:
@@ -245,7 +245,7 @@ def _moved(seen: Whitened, rules: Rules, places: Sequence[int]) -> list[int]:
     return places
 
 
-def _pruned(seen: Whitened, rules: Rules, places: Sequence[int]) -> list[int]:
+def pruned(seen: Whitened, rules: Rules, places: Sequence[int]) -> list[int]:
     """Steps that explain enough beside the others; the weakest goes first."""
     places = list(places)
     while places:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,8 +22,8 @@ from warehouse.analysis.changes import (
     Study,
     changes_of,
     logarithms,
-    shown_after_first,
     study,
+    without_unshown,
 )
 from warehouse.analysis.levels import Belief
 from warehouse.analysis.requests import Floats
@@ -132,11 +133,11 @@ class Watch:
 
     def _alarm(self, now: int) -> Change | None:
         done = study(np.array(self._values), self._setting)
-        for change in reversed(changes_of(done, self._setting) if done is not None else []):
+        for change in self._latest(done, self._setting):
             place = change.place + self._first
             if now - place > self._alertness.recent or place - self._told < self._alertness.apart:
                 return None
-            if now - place + 1 < self._alertness.steady or not self._is_shown(done, change, self._setting):
+            if now - place + 1 < self._alertness.steady:
                 return None
             self._told = place
             self._rest = np.zeros(0)
@@ -159,19 +160,20 @@ class Watch:
         """The latest change that was not told, if it is settled."""
         if done is None or len(self._values) < KNOWN_DAYS * self._setting.season.day:
             return None
-        for change in reversed(changes_of(done, self._whole)):
+        for change in self._latest(done, self._whole):
             place, told = change.place + self._first, self._told
             if now - place > self._alertness.late or place - told < LATE_APART * self._alertness.apart:
                 return None
-            if now - place >= self._alertness.settled and self._is_shown(done, change, self._whole):
+            if now - place >= self._alertness.settled:
                 self._told = place
                 return replace(change, place=place)
         return None
 
-    def _is_shown(self, done: Study | None, change: Change, setting: Setting) -> bool:
-        """Whether more than the first point of a change tells it."""
-        least = self._alertness.shown
-        return not least or (done is not None and shown_after_first(done, change.place, setting) >= least)
+    def _latest(self, done: Study | None, setting: Setting) -> Iterator[Change]:
+        """The changes that more than their first point tells, the latest first."""
+        if done is not None and self._alertness.shown:
+            done = without_unshown(done, setting, self._alertness.shown)
+        return reversed([] if done is None else changes_of(done, setting))
 
     def _freeze(self) -> Study | None:
         """Make the model from what was before the last points, and what they are from it."""

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from warehouse.analysis.changes import Change, find_changes, is_large
 from warehouse.analysis.kinds import (
     COUNTED,
+    LATENCY,
     LATENCY_RULES,
     LIVE_LATENCY,
     LIVE_LATENCY_RULES,
@@ -108,12 +109,14 @@ def _told(asked: JudgeAgain, origin: datetime, answer: pa.Table) -> pa.Table:
             "high_ratio": change.high,
             "confidence": change.confidence,
         }
-        for now, change in _replayed(asked, origin, values, begun)
+        for now, change in changes_again(asked, origin, values, begun)
     ]
     return pa.Table.from_pylist(rows, schema=ANSWER)
 
 
-def _replayed(asked: JudgeAgain, origin: datetime, values: Floats, begun: int) -> list[tuple[int, Change]]:
+def changes_again(
+    asked: JudgeAgain, origin: datetime, values: Floats, begun: int
+) -> list[tuple[int, Change]]:
     """The changes, each with the point by which it was sure."""
     is_errors = asked.metric == ERRORS
     setting = setting_by_clock(
@@ -122,8 +125,9 @@ def _replayed(asked: JudgeAgain, origin: datetime, values: Floats, begun: int) -
         COUNTED if is_errors else 1e-6,
         counted=is_errors,
     )
-    setting = replace(setting, rules=LATENCY_RULES.stricter(asked.caution))
-    alertness = replace(LIVE_LATENCY, rules=LIVE_LATENCY_RULES.stricter(asked.caution))
+    by = asked.caution
+    setting = replace(setting, rules=LATENCY_RULES.stricter(by), shown=by * LATENCY.shown)
+    alertness = replace(LIVE_LATENCY, rules=LIVE_LATENCY_RULES.stricter(by), shown=by * LIVE_LATENCY.shown)
     before = find_changes(values[:begun], setting)
     watch = Watch(setting, alertness, values[:begun], before[-1].place if before else None)
     floor = ERRORS_FLOOR if is_errors else asked.smallest_ms

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from warehouse.cells import DAY, RANK, UNKNOWN
+from warehouse.cells import DAY, RANK
 from warehouse.histogram import SQL_BUCKET
 from warehouse.questions import joining, rows, sealed, sources, stages, within
 from warehouse.questions.asking import Piece, Staged, Tables, Trend, stored
@@ -141,11 +141,7 @@ def _finished(number: int, block: Sequence[Source], by: str, series: str) -> Pie
     )
 
 
-_EXACT = f"""
-    attempts::BIGINT AS attempts, n_ok::BIGINT AS n_ok, timeouts::BIGINT AS timeouts, max_us,
-    p50_us, p95_us, CASE WHEN above & {UNKNOWN} = 0 THEN coalesce(p99_us, max_us) END AS p99_us, above,
-    {{tag}}::INTEGER AS tags
-"""
+_EXACT = "attempts, n_ok, timeouts, max_us, p50_us, p95_us, p99_us, above, {tag}::INTEGER AS tags"
 
 _OF_ATTEMPT = "ts, outcome, status, total_us, deadline_us"
 

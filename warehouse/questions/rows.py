@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from warehouse.cells import CENSORED, DAY, packed_of
+from warehouse.cells import CENSORED, DAY, UNKNOWN, packed_of
 from warehouse.histogram import ERROR_BOUND, LEVELS, Packed, Summary, joined, pack, summarise, tally
 from warehouse.questions import joining, sealed
 from warehouse.questions.asking import Tables
@@ -29,11 +29,13 @@ LAST = ("last_at", "last_outcome", "last_status")
 
 
 def _exact_rows(table: pa.Table) -> Columns:
-    """Sealed cells as they are."""
+    """Sealed cells as they are; a p99 that is not stored is the longest one, where percentiles are known."""
     columns = _plain(table)
     for row, percent in enumerate(LEVELS):
         columns[f"p{percent}"] = _floats(table[f"p{percent}_us"])
         columns[f"above{percent}"] = columns["above"] >> row & 1 == 1
+    longest = np.where(np.isnan(columns["p99"]), _floats(table["max_us"]), columns["p99"])
+    columns["p99"] = np.where(columns["above"] & UNKNOWN, np.nan, longest)
     columns["bound"] = np.where(columns["tags"] == joining.TAGS[DAY], ERROR_BOUND, 0.0)
     return columns
 
