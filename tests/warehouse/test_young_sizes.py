@@ -13,7 +13,9 @@ import pytest
 
 from tests.servers.warehouse import write_config
 from tests.warehouse.watched_worlds import ATTEMPTS, POINT, World, last_point
+from warehouse.change_points import Found
 from warehouse.coincidence import POINTS_AROUND
+from warehouse.errors import StorageError
 from warehouse.keeper import Keeper
 from warehouse.lookout import Lookout
 from warehouse.model import now
@@ -123,6 +125,27 @@ def test_sizes_of_all_series_are_told_anew_until_there_are_enough_points(
         assert row["size_ratio"] == pytest.approx(after / before - 1, rel=0.15)
     go_on(world, lookout, 12, cart_ms=45.0, query_ms=6.0)
     assert sizes(store) == told, "what comes later is another change"
+
+
+def test_one_that_cannot_be_told_anew_holds_up_no_other(
+    world: World, lookout: Lookout, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until_found(world, lookout, store, cart_ms=70.0, query_ms=35.0)
+    go_on(world, lookout, 1, cart_ms=70.0, query_ms=35.0)
+    early, counted = sizes(store), Lookout._as_counted
+
+    def fails_for_queries(own: Lookout, found: Found) -> Found:
+        if found.series.kind == "query":
+            raise StorageError("the disk is slow", "Wait.")
+        return counted(own, found)
+
+    monkeypatch.setattr(Lookout, "_as_counted", fails_for_queries)
+    go_on(world, lookout, 6, cart_ms=70.0, query_ms=35.0)
+    assert sizes(store)[QUERY] == early[QUERY]
+    assert sizes(store)[CART]["points_after"] > early[CART]["points_after"]
+    monkeypatch.undo()
+    go_on(world, lookout, 1, cart_ms=70.0, query_ms=35.0)
+    assert sizes(store)[QUERY]["points_after"] > early[QUERY]["points_after"]
 
 
 def test_when_it_is_told_anew_nothing_else_of_it_changes(
