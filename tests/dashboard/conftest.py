@@ -80,13 +80,13 @@ def fill(name: str, client: Client) -> None:
 
 @pytest.fixture
 def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    """Run a page of the real app against a warehouse, with what the address holds."""
+    """Run a page of the real app against a warehouse, with what the address holds and nothing kept before."""
     monkeypatch.chdir(ROOT)
-    st.cache_data.clear()
 
     def run(
         warehouse: WarehouseProcess | Path, page: str = "overview", **address: str | list[str]
     ) -> AppTest:
+        st.cache_data.clear()  # answers are kept for two seconds: a test may have changed what they tell
         config = warehouse if isinstance(warehouse, Path) else warehouse.config
         monkeypatch.setenv("PERFHOUSE_CONFIG", str(config))
         app = AppTest.from_file(str(SCRIPT), default_timeout=60)
