@@ -77,11 +77,13 @@ def test_nothing_is_swept_while_much_would_be_spilled(store: Store, monkeypatch:
 def test_questions_go_on_while_it_is_swept(store: Store) -> None:
     """And the limit is what it was, however empty the memory."""
     limit, wrong = limit_of(store), []
-    done = threading.Event()
+    done, enough = threading.Event(), threading.Event()
 
     def ask() -> None:
         cursor = store.cursor()
-        for _ in range(15):
+        for turn in range(300):
+            if turn >= 15 and enough.is_set():
+                break
             wrong.extend(row for row in cursor.execute(LARGE).fetchall() if row != (300_000,))
         done.set()
 
@@ -91,6 +93,8 @@ def test_questions_go_on_while_it_is_swept(store: Store) -> None:
     while not done.wait(0.01):
         sweep.sweep(cursor, store.settings.warehouse.memory_limit_mb)
         sweeps += 1
+        if sweeps > 5:
+            enough.set()
         assert limit_of(store) == limit
     asking.join()
     assert not wrong
