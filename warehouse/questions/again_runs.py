@@ -84,7 +84,7 @@ def judged(
     told = []
     for each in _judged_again(tables["candidates"]):
         for baseline in pinned:
-            own = [row["run_id"] for row in rows if baseline["baseline_id"] in row["baselines"]]
+            own = sorted(row["run_id"] for row in rows if baseline["baseline_id"] in row["baselines"])
             others = [runs[run_id] for run_id in own if run_id != each["run_id"]]
             place = {name: each[name] for name in ("at", "until", "run_id")}
             place["is_active"] = baseline["is_active"]

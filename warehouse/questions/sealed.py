@@ -1,4 +1,4 @@
-"""Parts what a long window reads of sealed days from the rest: that stays the same, and is kept. Pure."""
+"""Parts what a long window reads of sealed days and buckets from the rest: that stays, and is kept. Pure."""
 
 from __future__ import annotations
 
