@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from warehouse.stand import Stand
 
-MOST_PIECES, MOST_ROWS, MOST_BYTES = 256, 20_000, 32_000_000
+MOST_PIECES, MOST_ROWS, MOST_BYTES = 256, 50_000, 32_000_000
 """So many pieces of at most so many rows each, and bytes together, are kept."""
 
 Noted = list[tuple[Piece, pa.Table]]
@@ -140,5 +140,9 @@ def _read(connection: DuckDBPyConnection, statement: Staged, most: int, look: _L
 
 def found(connection: DuckDBPyConnection, piece: Piece) -> pa.Table:
     """What a piece finds."""
+    if piece.brief is not None:
+        few = connection.sql(piece.brief.sql).to_arrow_table()
+        if few.num_rows <= piece.brief.most:
+            return piece.brief.made(few)
     table = connection.sql(piece.sql, params=dict(piece.values)).to_arrow_table()
     return table if piece.made is None else piece.made(table)

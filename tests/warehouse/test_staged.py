@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 
 import pyarrow as pa
@@ -10,10 +12,11 @@ import pytest
 
 from tests.warehouse.records import attempt, sample
 from tests.warehouse.test_rollups import naive, some_attempts
+from tests.warehouse.test_tiered_questions import World
 from warehouse import retention, rollups, staged
 from warehouse.model import Attempt, Batch, Receipt, now
-from warehouse.questions import QUESTIONS, rows, sealed
-from warehouse.questions.asking import Piece
+from warehouse.questions import QUESTIONS, attempt_pieces, sealed
+from warehouse.questions.asking import Piece, Staged, Tables
 from warehouse.questions.distribution import Heatmap
 from warehouse.questions.hosts import HostTrend
 from warehouse.questions.percentiles import EndpointSummary, PercentileTrend
@@ -226,7 +229,7 @@ def test_a_window_that_moves_reads_anew_the_blocks_it_ends_in(
 
 
 @pytest.mark.parametrize("merged", [True, False])
-def test_a_trend_that_moves_merges_anew_the_blocks_it_ends_in(
+def test_a_trend_that_moves_merges_anew_only_blocks_it_did_not_touch_before(
     reader: Reader,
     read: list[str],
     store: Store,
@@ -254,20 +257,53 @@ def test_a_trend_that_moves_merges_anew_the_blocks_it_ends_in(
         read.clear()
         assert reader.answer(asked) == answer
         assert set(answer["bucket_s"].to_pylist()) == {2 * 86_400}
-        blocks.append(sum(name.startswith(rows.FINISHED) for name in read))
+        blocks.append(sum(name.startswith(attempt_pieces.BLOCK) for name in read))
     assert 4 <= blocks[0] <= 5
-    assert blocks[1] <= 1, "the first bucket is not whole any more"
-    assert blocks[2] == 0
-    assert blocks[3] <= 2
+    assert blocks[1:3] == [0, 0], "blocks are read whole"
+    assert blocks[3] <= 1
+    answers = []
     send(put, [sent[0].model_copy(update={"at": start + timedelta(days=9)})])
-    assert reader.answer(asked) == plain.answer(asked), "with a dirty hour"
-    upkeep.keep_up()
-    read.clear()
-    answer = plain.answer(asked)
-    every = sum(name.startswith(rows.FINISHED) for name in read)
-    read.clear()
-    assert reader.answer(asked) == answer
-    assert 1 <= sum(name.startswith(rows.FINISHED) for name in read) < every, "none before the late row"
+    for makes_good in (lambda: None, upkeep.keep_up):
+        makes_good()
+        read.clear()
+        answers.append(plain.answer(asked))
+        every = sum(name.startswith(attempt_pieces.BLOCK) for name in read)
+        read.clear()
+        assert reader.answer(asked) == answers[-1]
+        again = sum(name.startswith(attempt_pieces.BLOCK) for name in read)
+        assert 1 <= again < every, "none before the late row"
+    assert total(answers[0]) == total(answers[1]) == total(answer) + 1
+
+
+def _noting(noted: list[Tables], join: Callable[[Tables], pa.Table], tables: Tables) -> pa.Table:
+    noted.append(tables)
+    return join(tables)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_trends_in_blocks_are_those_of_single_buckets(
+    reader: Reader, store: Store, put: Put, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(sealed, "BUCKETS", 4)
+    world = World(put, store, seed)
+    plain = Reader(store, deadline_s=30, row_cap=100_000)
+    endpoints = sorted({each.endpoint for each in world.sent})
+    in_blocks = 0
+    for _ in range(25):
+        start, end = world.window()
+        chosen = tuple(world.chance.sample(endpoints, world.chance.choice((0, 1, 2))))
+        buckets, merged = world.chance.choice((9, 60, 300)), world.chance.random() < 0.4
+        asked = QUESTIONS["percentile_trend"](
+            PercentileTrend(start=start, end=end, buckets=buckets, merged=merged, endpoint=chosen)
+        )
+        assert isinstance(asked, Staged)
+        tables: list[Tables] = []
+        answer = reader.answer(replace(asked, join=partial(_noting, tables, asked.join)))
+        in_blocks += sum(name.startswith(attempt_pieces.BLOCK) for name in tables[-1])
+        with monkeypatch.context() as patch:
+            patch.setattr(sealed, "blocks_of", lambda *_, **__: ())
+            assert answer.to_pylist() == plain.answer(asked).to_pylist()
+    assert in_blocks > 25
 
 
 def test_kept_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,16 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Brief:
+    """Finds the same as a piece at less cost, where its statement finds at most `most` rows."""
+
+    sql: str
+    most: int
+    made: Callable[[pa.Table], pa.Table]
+    """What is made of these, as pure as a piece's."""
+
+
+@dataclass(frozen=True)
 class Piece:
     """One of the statements that a question needs, by name."""
 
@@ -81,6 +91,8 @@ class Piece:
     """Before when all lies that it reads, where it reads no tiers and nothing that is dirty."""
     made: Callable[[pa.Table], pa.Table] | None = None
     """What is made of what its statement finds: pure, and always the same for the same statement."""
+    brief: Brief | None = None
+    """What is tried first."""
 
 
 Tables = Mapping[str, pa.Table]

@@ -113,7 +113,7 @@ def plan(buckets: Iterable[Interval], width_s: int, held: Holdings, *, merged: b
         if alike and end - start == full and alike[0] <= start and end <= alike[1]:
             _add(reading.parts[width_s], (start, end))
             continue
-        pieces, missing = _cover(start, end, _largest(width_s), held, small=small)
+        pieces, missing = _cover(start, end, largest(width_s), held, small=small)
         if missing:
             reading.left_out.append((start, end))
         is_raw = all(width == RAW for width, _ in pieces)
@@ -125,7 +125,7 @@ def plan(buckets: Iterable[Interval], width_s: int, held: Holdings, *, merged: b
     return reading
 
 
-def _largest(width_s: int) -> int:
+def largest(width_s: int) -> int:
     """The widest cells that fit into a bucket; RAW where none do."""
     return next((width for width in CELL_WIDTHS if width_s % width == 0), RAW)
 
@@ -167,6 +167,16 @@ def buckets_of(start: datetime, end: datetime, width_s: int) -> Sequence[Interva
         found.append((max(edge, start), min(edge + step, end)))
         edge += step
     return found
+
+
+def numbers_within(interval: Interval, width_s: int) -> tuple[int, int]:
+    """The numbers of the first bucket that lies wholly in the interval, and of the one after the last."""
+    return hour_of(ceiling(interval[0], width_s), width_s), hour_of(interval[1], width_s)
+
+
+def start_of(number: int, width_s: int) -> datetime:
+    """When the bucket of that number begins, or whatever else of that width."""
+    return EVER + timedelta(seconds=number * width_s)
 
 
 def hours_within(intervals: Iterable[Interval]) -> set[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,15 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from warehouse.cells import DAY, RANK
-from warehouse.histogram import SQL_BUCKET
-from warehouse.questions import joining, rows, sealed, sources, stages, within
-from warehouse.questions.asking import Piece, Staged, Tables, Trend, stored
+from warehouse.cells import DAY
+from warehouse.questions import attempt_pieces, joining, rows, sealed, sources, stages, within
+from warehouse.questions.asking import Piece, Staged, Tables, stored
 from warehouse.questions.joining import Reading
-from warehouse.questions.sources import Source
 from warehouse.questions.stages import Endpoints, EndpointTrend
 
 MAX_TREND_BUCKETS = 1000
+
+SHORT = 5000
+"""Answers of so many rows are copied into one piece, which costs less than reading several."""
 
 
 class EndpointSummary(Endpoints):
@@ -35,9 +37,6 @@ class PercentileTrend(EndpointTrend):
     merged: bool = False
 
 
-Chosen = EndpointSummary | PercentileTrend
-
-
 def percentile_trend(asked: PercentileTrend) -> Staged:
     """p50, p95 and p99 of probed latency over time, per endpoint or pooled (ms, nearest rank).
 
@@ -45,11 +44,11 @@ def percentile_trend(asked: PercentileTrend) -> Staged:
     the percentiles of a sealed cell were, 0.01 where histograms were merged. Where the attempts of so narrow
     buckets are deleted, the buckets are wider, as `bucket_s` says.
     """
-    reading = stages.once(lambda tables: _trend_reading(asked, tables))
+    parted = stages.once(lambda tables: _parted(asked, tables))
     return Staged(
         first=stages.first(asked),
-        then=lambda tables: _then(asked, tables, reading(tables)),
-        join=lambda tables: _join_trend(asked, tables, reading(tables)),
+        then=lambda tables: _then_trend(asked, tables, parted(tables)),
+        join=lambda tables: _join_trend(asked, tables, parted(tables)),
     )
 
 
@@ -75,17 +74,33 @@ def latency_summary(asked: EndpointSummary) -> Staged:
     reading = stages.once(lambda tables: _summary_reading(asked, tables))
     return Staged(
         first=(*stages.first(asked), skipped),
-        then=lambda tables: _then(asked, tables, reading(tables)),
+        then=lambda tables: _then_summary(asked, tables, reading(tables)),
         join=lambda tables: _join_summary(asked, tables, reading(tables)),
     )
 
 
-def _trend_reading(asked: PercentileTrend, tables: Tables) -> Reading:
-    held = stages.held(tables)
-    start, end = stored(asked.start), stored(asked.end)
-    width_s = joining.usable_width(asked.bucket_s, start, held, merged=asked.merged)
-    buckets = joining.buckets_of(start, end, width_s)
-    return joining.plan(buckets, width_s, held, merged=asked.merged, small=stages.is_small(tables))
+@dataclass(frozen=True)
+class _Parted:
+    """How a trend is read: in blocks of sealed time, and the rest of the window."""
+
+    blocks: Sequence[sealed.Block]
+    rest: Reading
+
+
+def _parted(asked: PercentileTrend, tables: Tables) -> _Parted:
+    held, small = stages.held(tables), stages.is_small(tables)
+    window = (stored(asked.start), stored(asked.end))
+    width_s = joining.usable_width(asked.bucket_s, window[0], held, merged=asked.merged)
+    is_exact = not asked.merged and width_s in joining.CELL_WIDTHS
+    blocks: list[sealed.Block] = []
+    if is_exact or not small:
+        chosen = frozenset(tables["chosen"]["series_id"].to_pylist())
+        blocks += sealed.blocks_of(window, width_s, held, chosen, merged=not is_exact)
+    edges = [joining.start_of(number, width_s) for each in blocks for number in (each.first, each.last)]
+    edges = [window[0], *edges, window[1]]
+    gaps = zip(edges[::2], edges[1::2], strict=True)
+    buckets = chain.from_iterable(joining.buckets_of(*gap, width_s) for gap in gaps)
+    return _Parted(blocks, joining.plan(buckets, width_s, held, merged=asked.merged, small=small))
 
 
 def _summary_reading(asked: EndpointSummary, tables: Tables) -> Reading:
@@ -93,121 +108,50 @@ def _summary_reading(asked: EndpointSummary, tables: Tables) -> Reading:
     return joining.plan([window], DAY, stages.held(tables), merged=True, small=stages.is_small(tables))
 
 
-def _then(asked: Chosen, tables: Tables, reading: Reading) -> Sequence[Piece]:
+def _then_trend(asked: PercentileTrend, tables: Tables, parted: _Parted) -> list[Piece]:
+    """The statements that read the blocks, and the rest."""
+    series, width_s = stages.series_of(asked, tables), parted.rest.width_s
+    by = attempt_pieces.of_buckets(width_s, merged=asked.merged)
+    read = sources.sources_of(parted.rest, stages.held(tables))
+    return [
+        *(attempt_pieces.block(each.read, width_s, series, merged=asked.merged) for each in parted.blocks),
+        *attempt_pieces.of_trend(read, by, series),
+    ]
+
+
+def _then_summary(asked: EndpointSummary, tables: Tables, reading: Reading) -> list[Piece]:
     """The statements that read what the plan says."""
-    held = stages.held(tables)
+    series, held = stages.series_of(asked, tables), stages.held(tables)
     read = sources.sources_of(reading, held)
-    series = stages.series_of(asked, tables)
-    bucket = f"epoch_ms(ts) // {reading.width_s * 1000}" if isinstance(asked, Trend) else "0::BIGINT"
-    by = f"{bucket} AS bucket, {'0::BIGINT' if asked.merged else 'series_id'} AS series_id"
-    last = _NO_LAST if isinstance(asked, Trend) else _LAST
-    pieces = []
-    if read.exact:
-        pieces.append(Piece("exact", sources.union(read.exact, f"{by}, {_EXACT}", series)))
-    if read.raw:
-        attempts = sources.union(read.raw, f"{by}, {_OF_ATTEMPT}", series)
-        ranked = f"SELECT bucket, series_id, {last.ended}{_RANKED} FROM ({attempts}) GROUP BY 1, 2"
-        pieces.append(Piece("raw", ranked))
-    if isinstance(asked, Trend):
-        blocks, read = sealed.whole_buckets(read, asked, reading.width_s)
-        pieces += [_finished(number, block, by, series) for number, block in enumerate(blocks)]
-    counts = []
-    if read.parts:
-        counts.append(sources.union(read.parts, f"{by}, {last.cells}{_COUNTS}", series))
-        edge = None if isinstance(asked, Trend) else sealed.until(asked, held.days)
-        pieces += sealed.blobs(read.parts, by, series, edge)
-    if read.binned:
-        attempts = sources.union(read.binned, f"{by}, {_OF_ATTEMPT}", series)
-        counts.append(f"SELECT bucket, series_id, {last.attempts}{_COUNTED} FROM ({attempts}) GROUP BY 1, 2")
-        pieces.append(Piece("bins", f"SELECT bucket, series_id, {_BINS} FROM ({attempts}) GROUP BY ALL"))
-    if isinstance(asked, EndpointSummary) and not asked.merged:
-        pieces.append(within.piece(read, series))
-    if counts:
-        union = "\nUNION ALL ".join(counts)
-        sums = f"SELECT bucket, series_id, {last.sums}{_SUMS} FROM ({union}) GROUP BY 1, 2"
-        pieces.append(Piece("counts", sums))
-    return pieces
+    by = attempt_pieces.of_window(merged=asked.merged)
+    pieces = attempt_pieces.of_summary(read, by, series, sealed.until(asked, held.days))
+    return pieces if asked.merged else [*pieces, within.piece(read, series)]
 
 
-def _finished(number: int, block: Sequence[Source], by: str, series: str) -> Piece:
-    """The rows of a block of whole buckets of sealed time, which are merged once."""
-    cells = sources.union(block, f"{by}, {_COUNTS}, histogram", series)
-    return Piece(
-        f"{rows.FINISHED}{number}",
-        f"SELECT bucket, series_id, {_SUMS}, list(histogram) AS histograms FROM ({cells}) GROUP BY 1, 2",
-        stands=True,
-        until=max(each.end for each in block),
-        made=rows.finished,
-    )
-
-
-_EXACT = "attempts, n_ok, timeouts, max_us, p50_us, p95_us, p99_us, above, {tag}::INTEGER AS tags"
-
-_OF_ATTEMPT = "ts, outcome, status, total_us, deadline_us"
-
-_RANKED = f"""
-    count(*) AS attempts, count(*) FILTER (outcome = 'ok') AS n_ok,
-    count(*) FILTER (outcome = 'timeout') AS timeouts,
-    max(total_us) FILTER (outcome = 'ok') AS max_us, quantile_disc({RANK}, [0.50, 0.95, 0.99]) AS ranks
-"""
-
-_COUNTS = """
-    attempts, n_ok, timeouts, min_us, max_us, {tag}::INTEGER AS tags
-"""
-
-_COUNTED = """
-    count(*) AS attempts, count(*) FILTER (outcome = 'ok') AS n_ok,
-    count(*) FILTER (outcome = 'timeout') AS timeouts,
-    min(total_us) FILTER (outcome = 'ok') AS min_us, max(total_us) FILTER (outcome = 'ok') AS max_us,
-    1::INTEGER AS tags
-"""
-
-_SUMS = """
-    sum(attempts)::BIGINT AS attempts, sum(n_ok)::BIGINT AS n_ok, sum(timeouts)::BIGINT AS timeouts,
-    min(min_us) AS min_us, max(max_us) AS max_us, bit_or(tags) AS tags
-"""
-
-
-@dataclass(frozen=True)
-class _Last:
-    """SQL of when and how the last attempt ended: of ranked attempts, cells, other attempts and sums."""
-
-    ended: str = ""
-    cells: str = ""
-    attempts: str = ""
-    sums: str = ""
-
-
-_NO_LAST = _Last()
-_LAST = _Last(
-    ended="max(ts) AS last_at, arg_max(outcome, ts)::VARCHAR AS last_outcome, "
-    "arg_max_null(status, ts) AS last_status,",
-    cells="last_at, last_outcome, last_status,",
-    attempts="max(ts) AS last_at, arg_max(outcome, ts) AS last_outcome, "
-    "arg_max_null(status, ts) AS last_status,",
-    sums="max(last_at) AS last_at, arg_max(last_outcome, last_at)::VARCHAR AS last_outcome, "
-    "arg_max_null(last_status, last_at) AS last_status,",
-)
-
-_BINS = f"""
-    CASE outcome WHEN 'ok' THEN {SQL_BUCKET.format("total_us")} END AS bin,
-    CASE outcome WHEN 'timeout' THEN deadline_us END AS deadline_us, count(*) AS n
-"""
-
-
-def _join_trend(asked: PercentileTrend, tables: Tables, reading: Reading) -> pa.Table:
+def _join_trend(asked: PercentileTrend, tables: Tables, parted: _Parted) -> pa.Table:
+    """The blocks, cut to the window, and before, between and after them the rest, by bucket and names."""
+    rest = parted.rest
     found = rows.in_order(rows.all_rows(tables), tables, merged=asked.merged)
-    found["tags"] = _marked(found, reading)
+    found["tags"] = _marked(found, rest)
     names = rows.names(found, tables, merged=asked.merged)
-    bucket_ms = found["bucket"].astype(np.int64) * (reading.width_s * 1000)
-    return pa.table(
-        {
-            "bucket_at": pa.array(bucket_ms, pa.timestamp("ms")),
-            "bucket_s": pa.array(np.full(len(bucket_ms), reading.width_s, np.int64)),
-            **names,
-            **rows.measures(found),
-        }
-    )
+    own = rows.answered(found, names, rest.width_s)
+    joined, done = [], 0
+    for block in parted.blocks:
+        until = int(np.searchsorted(found["bucket"], block.first))
+        joined += [
+            own.slice(done, until - done),
+            _cut(tables[attempt_pieces.name_of(block.read)], block, rest.width_s),
+        ]
+        done = until
+    answer = pa.concat_tables([*joined, own.slice(done)]).unify_dictionaries()
+    return answer.combine_chunks() if answer.num_rows <= SHORT else answer
+
+
+def _cut(made: pa.Table, block: sealed.Block, width_s: int) -> pa.Table:
+    """What a block made of those of its buckets that the window holds."""
+    edges = [np.datetime64(joining.start_of(number, width_s), "ms") for number in (block.first, block.last)]
+    first, last = np.searchsorted(made["bucket_at"].to_numpy(), edges)
+    return made.slice(first, last - first)
 
 
 def _join_summary(asked: EndpointSummary, tables: Tables, reading: Reading) -> pa.Table:

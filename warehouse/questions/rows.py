@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,10 @@ Columns = dict[str, Any]
 COLUMNS = ["bucket", "series_id", "attempts", "n_ok", "timeouts", "max_us", "tags", "bound"]
 COLUMNS += [f"{kind}{percent}" for percent in LEVELS for kind in ("p", "above")]
 
-FINISHED = "finished_"
-"""The pieces that tell rows that are done."""
-
 LAST = ("last_at", "last_outcome", "last_status")
 
 
-def _exact_rows(table: pa.Table) -> Columns:
+def exact(table: pa.Table) -> Columns:
     """Sealed cells as they are; a p99 that is not stored is the longest one, where percentiles are known."""
     columns = _plain(table)
     for row, percent in enumerate(LEVELS):
@@ -85,15 +82,13 @@ def _with_percentiles(columns: Columns, summary: Summary) -> Columns:
     return columns
 
 
-def finished(table: pa.Table) -> pa.Table:
-    """Rows of groups that come with the histograms of all their cells, as `all_rows` takes them."""
+def finished(table: pa.Table) -> Columns:
+    """Groups that come with the histograms of all their cells."""
+    columns = _plain(table)
     lists = table["histograms"].combine_chunks()
     owner = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).to_numpy(zero_copy_only=False))
-    columns = _plain(table)
-    if len(owner):
-        packed = packed_of(pa.chunked_array([lists.flatten()]))
-        _with_percentiles(columns, summarise(packed, owner, len(lists)))
-    return pa.table({name: columns[name] for name in COLUMNS} if len(owner) else {})
+    packed = packed_of(pa.chunked_array([lists.flatten()]))
+    return _with_percentiles(columns, summarise(packed, owner, len(lists)))
 
 
 def _packed_bins(bins: pa.Table, keys: Any) -> Packed:
@@ -127,7 +122,7 @@ def _key(columns: Columns) -> Any:
 
 
 _MAKERS: dict[str, Callable[[Tables], Columns]] = {
-    "exact": lambda tables: _exact_rows(tables["exact"]),
+    "exact": lambda tables: exact(tables["exact"]),
     "raw": lambda tables: _ranked_rows(tables["raw"]),
     "counts": _merged_rows,
 }
@@ -136,7 +131,6 @@ _MAKERS: dict[str, Callable[[Tables], Columns]] = {
 def all_rows(tables: Tables, more: Sequence[str] = ()) -> Columns:
     """The rows of all kinds, one after the other."""
     kinds = [make(tables) for name, make in _MAKERS.items() if name in tables]
-    kinds += [_plain(table) for name, table in tables.items() if name.startswith(FINISHED) and table.num_rows]
     names = [*COLUMNS, *more]
     if not kinds:
         return {name: np.zeros(0) for name in names}
@@ -170,6 +164,19 @@ def measures(rows: Columns) -> dict[str, pa.Array]:
     return columns
 
 
+def answered(rows: Columns, names: Mapping[str, pa.Array], width_s: int) -> pa.Table:
+    """Rows of a trend as they are answered."""
+    bucket_ms = rows["bucket"].astype(np.int64) * (width_s * 1000)
+    return pa.table(
+        {
+            "bucket_at": pa.array(bucket_ms, pa.timestamp("ms")),
+            "bucket_s": pa.array(np.full(len(bucket_ms), width_s, np.int64)),
+            **names,
+            **measures(rows),
+        }
+    )
+
+
 def _where_nan(values: Any) -> Any:
     """Where there is no number; None where there is one everywhere."""
     found = np.isnan(values)
@@ -200,15 +207,25 @@ def in_order(rows: Columns, tables: Tables, *, merged: bool) -> Columns:
 def names(rows: Columns, tables: Tables, *, merged: bool) -> dict[str, pa.Array]:
     """The names of each row's series; empty where all are pooled."""
     if merged:
-        nothing = pa.nulls(len(rows["bucket"]), pa.string()).dictionary_encode()
-        empty = nothing.cast(pa.dictionary(pa.int32(), pa.string()))
-        return {"target": empty, "endpoint": empty}
+        return no_names(len(rows["bucket"]))
     place, names = _places(rows, tables), {}
     for name in ("target", "endpoint"):
-        encoded = tables["chosen"][name].combine_chunks().dictionary_encode()
+        encoded = with_dictionary(tables["chosen"][name])
         indices = encoded.indices.to_numpy()[place].astype(np.int32, copy=False)
         names[name] = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), encoded.dictionary)
     return names
+
+
+def with_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """Texts as numbers of different ones."""
+    return column.combine_chunks().dictionary_encode()
+
+
+def no_names(n: int) -> dict[str, pa.Array]:
+    """The names of rows that are pooled: none."""
+    nothing = pa.nulls(n, pa.string()).dictionary_encode()
+    empty = nothing.cast(pa.dictionary(pa.int32(), pa.string()))
+    return {"target": empty, "endpoint": empty}
 
 
 def _places(rows: Columns, tables: Tables) -> Any:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 
-from warehouse.cells import DAY, blobs_of, packed_of
+from warehouse.cells import DAY, HOUR, blobs_of, packed_of
 from warehouse.histogram import repack
 from warehouse.questions import joining, sources, stages
 from warehouse.questions.asking import Piece, Tables, Window, stored
-from warehouse.questions.joining import EVER
-from warehouse.questions.sources import Source, Sources
+from warehouse.questions.joining import EVER, RAW, Holdings, Interval
+from warehouse.questions.sources import Source
 from warehouse.stand import ENDLESS
 
 BLOCK = 91 * DAY
 """Sealed days are read in blocks so long, told from the epoch: a window that moves reads two of them anew."""
 
 BUCKETS = 100
-"""Whole buckets of sealed time are merged so many together, told from the epoch."""
+"""Whole buckets of sealed time are read so many together, told from the epoch."""
 
 SEALED, REST = "sealed_blobs_", "blobs"
 """The pieces that tell histograms: those of blocks of sealed days, merged already, and of the rest."""
@@ -42,18 +42,41 @@ def halves(found: Iterable[Source], edge: datetime | None) -> tuple[list[Source]
     return [*_clipped(found, EVER, edge)], [*_clipped(found, edge, ENDLESS)]
 
 
-def whole_buckets(read: Sources, window: Window, width_s: int) -> tuple[list[list[Source]], Sources]:
-    """What is read of buckets that are made of sealed cells alone, in blocks, and what else is read."""
-    start = joining.ceiling(stored(window.start), width_s)
-    attempts = [each.start for each in (*read.raw, *read.binned) if each.end > start]
-    last = max((each.end for each in read.parts), default=EVER)
-    end = joining.floor(min([last, stored(window.end), *attempts]), width_s)
-    is_known = window.end - window.start > stages.SMALL_WINDOW
-    if not is_known or start >= end or any(each.only is not None or each.but for each in read.parts):
-        return [], read
-    whole = [*_clipped(read.parts, start, end)]
-    rest = [*_clipped(read.parts, EVER, start), *_clipped(read.parts, end, ENDLESS)]
-    return [*_blocks(whole, BUCKETS * width_s)], replace(read, parts=tuple(rest))
+@dataclass(frozen=True)
+class Block:
+    """Whole buckets of sealed time, of which a window holds those numbered from `first` to before `last`."""
+
+    read: Source
+    first: int
+    last: int
+
+
+def blocks_of(
+    window: Interval, width_s: int, held: Holdings, series: Container[int], *, merged: bool
+) -> Iterator[Block]:
+    """The blocks a trend of these series can be made of, in order; none with a dirty hour of them.
+
+    A block is read whole, whatever part of it the window holds: the next window finds it there. `merged`:
+    whether its buckets are made of histograms, and not cells as they are.
+    """
+    widest = joining.largest(width_s)
+    cells = None if widest == RAW else held.cells(widest, merged=merged)
+    if cells is None:
+        return
+    low, high = joining.numbers_within(cells, width_s)
+    first, last = joining.numbers_within(window, width_s)
+    dirty = {
+        number
+        for each, hour in held.dirty
+        if each in series
+        for number in range(hour * HOUR // width_s, -(-(hour + 1) * HOUR // width_s))
+    }
+    for start in range(first // BUCKETS * BUCKETS, last, BUCKETS):
+        own = range(max(start, first, low), min(start + BUCKETS, last, high))
+        if own and dirty.isdisjoint(own):
+            since, until = max(start, low), min(start + BUCKETS, high)
+            read = Source(widest, joining.start_of(since, width_s), joining.start_of(until, width_s))
+            yield Block(read, own.start, own.stop)
 
 
 def _clipped(found: Iterable[Source], start: datetime, end: datetime) -> Iterator[Source]:

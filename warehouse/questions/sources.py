@@ -32,13 +32,18 @@ class Source:
     but: Pairs = ()
     unit_s: int = HOUR
 
+    @property
+    def condition(self) -> str:
+        """The condition on `ts`."""
+        return f"ts >= {literal(self.start)} AND ts < {literal(self.end)}"
+
     def sql(self, columns: str, series: str, of: str = "", *, table: str = "", key: str = "series_id") -> str:
         """Select the columns of the cells, of their outcomes or of their counts against limits (`above`).
 
         `series` is a condition on `series_id`, or the `key` there is in its stead; `table` names another than
         those of attempts.
         """
-        conditions = [f"ts >= {literal(self.start)} AND ts < {literal(self.end)}", series]
+        conditions = [self.condition, series]
         if self.only is not None:
             conditions.append(f"({key}, epoch_ms(ts) // {self.unit_s * 1000}) IN ({_pairs(self.only)})")
         if self.but:
@@ -129,6 +134,14 @@ def union(sources: Iterable[Source], columns: str, series: str, of: str = "") ->
     return "\nUNION ALL ".join(
         source.sql(columns.replace("{tag}", str(TAGS[source.width_s])), series, of) for source in sources
     )
+
+
+def either(attempts: Sequence[Source], columns: str, series: str) -> str:
+    """The rows of sources of single attempts, in one go where none of them leaves any out."""
+    if any(source.only is not None for source in attempts):
+        return f"SELECT * FROM ({union(attempts, columns, series)})"
+    times = " OR ".join(f"({source.condition})" for source in attempts)
+    return f"SELECT {columns} FROM attempt WHERE ({times}) AND {series}"
 
 
 def of_series(numbers: Sequence[int], *, every: bool) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import pyarrow as pa
 
 from warehouse.cells import DAY, HOUR
 from warehouse.questions import joining, sources
 from warehouse.questions.asking import Piece, Tables, Texts, Trend, Window, chosen, stored
-from warehouse.questions.joining import Holdings, Reading
+from warehouse.questions.joining import Holdings
 from warehouse.sum_cells import KINDS
 from warehouse.tiers import ATTEMPT
+
+Plan = TypeVar("Plan")
 
 CHOSEN = f"""
     SELECT series_id, target, object AS endpoint
@@ -43,11 +46,11 @@ class EndpointTrend(Trend):
     endpoint: Texts = ()
 
 
-def once(work: Callable[[Tables], Reading]) -> Callable[[Tables], Reading]:
+def once(work: Callable[[Tables], Plan]) -> Callable[[Tables], Plan]:
     """The same plan for the same tables, made once."""
-    made: list[tuple[pa.Table, Reading]] = []
+    made: list[tuple[pa.Table, Plan]] = []
 
-    def plan(tables: Tables) -> Reading:
+    def plan(tables: Tables) -> Plan:
         if not made or made[-1][0] is not tables["tier"]:
             made[:] = [(tables["tier"], work(tables))]
         return made[-1][1]
