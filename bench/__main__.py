@@ -22,6 +22,7 @@ from bench import (
     question,
     regression,
     two_samples,
+    upkeep,
 )
 from bench.report import Section, save
 
@@ -38,6 +39,7 @@ MEASUREMENTS: Mapping[str, Callable[[], Section]] = {
     "loadtests": loadtests.measure,
     "loadruns": loadruns.measure,
     "history": history.measure,
+    "upkeep": upkeep.measure,
     "regression": regression.measure,
     "changes": changed_series.measure,
     "two_samples": two_samples.measure,

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 import psutil
 
-from bench.question import ATTEMPTS, ENDPOINTS, fill
+from bench.filling import ATTEMPTS, ENDPOINTS, fill
 from bench.report import Section, nearest_rank
 from bench.service import ROOT, scratch, warehouse, write_config
 from warehouse.client import Client, pack

@@ -14,7 +14,7 @@ import psutil
 import uvicorn
 from starlette.responses import PlainTextResponse
 
-from bench.question import ATTEMPTS, DAYS, fill
+from bench.filling import ATTEMPTS, DAYS, fill
 from bench.report import Section
 from bench.service import free_port, scratch, warehouse, write_config
 from dashboard.download import Downloads

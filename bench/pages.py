@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from bench.question import ATTEMPTS, ENDPOINTS, fill
+from bench.filling import ATTEMPTS, ENDPOINTS, fill
 from bench.report import Section, spread
 from bench.service import ROOT, process, scratch, warehouse, write_config
 from warehouse.model import now

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from bench.question import ATTEMPTS, ENDPOINTS, fill
+from bench.filling import ATTEMPTS, ENDPOINTS, fill
 from bench.report import Section, nearest_rank
 from bench.service import ROOT, free_port, process, scratch, warehouse, write_config
 from warehouse.client import Client

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from bench.filling import ATTEMPTS, DAYS, ENDPOINTS, fill
 from bench.report import Section, nearest_rank, spread
 from bench.service import scratch, warehouse, write_config
 from warehouse.client import Client
 from warehouse.model import now
 from warehouse.questions.percentiles import PercentileTrend
-from warehouse.settings import Settings
 from warehouse.store import Store
 
-ATTEMPTS = 10_000_000
-ENDPOINTS = 50
-DAYS = 20
 ROUNDS = 5
 
 PLAIN = """
@@ -79,35 +76,3 @@ SQL for bucket, series, count, percentiles and maximum on a copy of the file ins
         ("question", "rows answered", "plain SQL, in process", "through the API", "ratio"),
         rows,
     )
-
-
-def fill(settings: Settings, end: datetime) -> None:
-    """Ten million attempts with lognormal latencies, in time order, 0.5 % of them timeouts."""
-    store = Store(settings)
-    connection = store.cursor()
-    naive = end.replace(tzinfo=None)
-    connection.execute(
-        "INSERT INTO series (kind, target, object, metric, unit, direction, source, first_seen_at) "
-        "SELECT 'probe', 'bench', 'GET /' || i, 'latency', 'us', 'lower', 'local', ? FROM range(?) AS t(i)",
-        [naive, ENDPOINTS],
-    )
-    connection.execute("SELECT setseed(0.42)")
-    connection.execute(
-        """
-        INSERT INTO attempt
-        SELECT $end - to_milliseconds(($rows - i) * $days * 86400000 // $rows), 1 + i % $endpoints,
-            CASE WHEN late THEN 'timeout' ELSE 'ok' END, CASE WHEN late THEN NULL ELSE 200 END,
-            NULL, 150, NULL, CASE WHEN late THEN NULL ELSE us * 0.9 END, CASE WHEN late THEN NULL ELSE us END,
-            512, 20, 3000000
-        FROM (
-            SELECT i, random() < 0.005 AS late,
-                least(2999999, exp(9.5 + 0.5 * sqrt(-2 * ln(random() + 1e-12)) * cos(6.2831853 * random())))
-                    ::UINTEGER AS us
-            FROM range($rows) AS t(i)
-        )
-        """,
-        {"end": naive, "rows": ATTEMPTS, "days": DAYS, "endpoints": ENDPOINTS},
-    )
-    connection.execute("CHECKPOINT")
-    connection.close()
-    store.close()
