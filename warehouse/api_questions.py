@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field, create_model
 
 from warehouse import answers
+from warehouse.bodies import InPieces
 from warehouse.declared import answer, refusals
 from warehouse.errors import InvalidInputError
 from warehouse.export import MEDIA_TYPES, Format, format_of
@@ -109,7 +110,7 @@ def _asker(warehouse: Warehouse, name: str, question: Question) -> Callable[...,
         headers = {HEADER: "true"} if warehouse.store.simulated else {}
         if given.was_kept:
             headers[answers.HEADER] = "true"
-        return Response(given.body, media_type=MEDIA_TYPES[form], headers=headers)
+        return InPieces(given.body, media_type=MEDIA_TYPES[form], headers=headers)
 
     first = (int | None, Field(None, ge=1, le=MOST_FIRST_ROWS))
     ask.__annotations__["asked"] = query_of(question, form=FORMAT, first=first)

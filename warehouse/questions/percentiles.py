@@ -143,7 +143,8 @@ def _join_trend(asked: PercentileTrend, tables: Tables, parted: _Parted) -> pa.T
             _cut(tables[attempt_pieces.name_of(block.read)], block, rest.width_s),
         ]
         done = until
-    answer = pa.concat_tables([*joined, own.slice(done)]).unify_dictionaries()
+    filled = [part for part in (*joined, own.slice(done)) if part.num_rows]
+    answer = pa.concat_tables(filled or [own]).unify_dictionaries()
     return answer.combine_chunks() if answer.num_rows <= SHORT else answer
 
 
