@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -46,11 +47,11 @@ Row = tuple[str, str, str, str]
 
 
 def measure() -> Section:
-    """Reuses the history in PERFHOUSE_BENCH_HISTORY where that names one that `simulate` made."""
+    """Asks a copy of the history in PERFHOUSE_BENCH_HISTORY where that names one that `simulate` made."""
     with scratch() as folder:
         known = os.environ.get("PERFHOUSE_BENCH_HISTORY")
-        made = Path(known) if known else folder / "year"
-        rows = [] if known else [_made(made)]
+        made = folder / "year"
+        rows = [] if known and shutil.copytree(known, made) else [_made(made)]
         settings = load(made / "perfhouse.toml", {})
         store = Store(settings)
         rows += _room(store, folder)
