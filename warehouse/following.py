@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import zip_longest
 
 import numpy as np
 
@@ -77,8 +78,9 @@ class Following:
             last = self.place(told[series]) if series in told else None
             back = [] if series.target in judged else find_changes(before, setting)
             self.watches[series] = Watch(setting, LIVE_LATENCY, before, back[-1].place if back else last)
-            for change in back:
-                yield from self._told(series, change, len(before), looked_back=True)
+            for change, following in zip_longest(back, back[1:]):
+                end = len(before) if following is None else following.place
+                yield from self._told(series, change, end, looked_back=True)
 
     def take(self, grid: Grid, start: int, is_over: Callable[[], bool]) -> Iterator[Found]:
         """Judge the closed points of a grid that begins at point `start` and that were not judged yet.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,9 @@ def _changes(
     values = np.array([_value(run, metric) for run in own], dtype=float)
     begun = len(own) if judged is None else sum(run.at <= judged for run in own)
     if judged is None:
-        for change in find_changes(values, LOAD_RUN):
-            yield change, len(own) - 1, True
+        back = find_changes(values, LOAD_RUN)
+        for change, following in zip_longest(back, back[1:]):
+            yield change, (len(own) if following is None else following.place) - 1, True
     last = None if told is None else next((place for place, run in enumerate(own) if run.at >= told), None)
     watch = Watch(LOAD_RUN, LIVE_RUNS, values[:begun], last)
     for place in range(begun, len(own)):

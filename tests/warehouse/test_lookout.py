@@ -230,6 +230,21 @@ def test_history_is_looked_back_at_when_the_watch_begins(world: World, lookout: 
     assert told["object"] == "GET /cart"
 
 
+def test_what_was_well_again_long_ago_is_told_by_the_time_it_held(
+    store: Store, lookout: Lookout, ask: Ask
+) -> None:
+    end = last_point()
+    world = World(store, end - timedelta(days=6))
+    for hours, failing in ((72, 0.0), (3, 0.08), (68, 0.0)):
+        world.go_on(world.at + timedelta(hours=hours), failing=failing)
+    lookout.look()
+    (told,) = found(ask)
+    assert (told["object"], told["metric"], told["state"]) == ("GET /cart", "error_ratio", "resolved")
+    assert told["after"] == pytest.approx(0.08, abs=0.02)
+    assert told["low_difference"] < 0.08 < told["high_difference"]
+    assert told["points_after"] == pytest.approx(36, abs=3)
+
+
 def test_points_wait_until_rows_of_a_later_one_are_stored(world: World, lookout: Lookout, ask: Ask) -> None:
     lookout.look()
     until = {row["kind"]: row["until_at"].replace(tzinfo=None) for row in ask("watching").to_pylist()}
@@ -291,3 +306,4 @@ def test_what_should_be_high_regresses_downwards(before: float, after: float, ve
     metric = Metric("rps", "1/s", 1.0, direction="higher")
     change = Found(series, metric, datetime(2026, 1, 1), before, after, None, None, None, 1.0, None, 3)  # noqa: DTZ001
     assert change.verdict == verdict
+
