@@ -51,7 +51,11 @@ def measure() -> Section:
     with scratch() as folder:
         known = os.environ.get("PERFHOUSE_BENCH_HISTORY")
         made = folder / "year"
-        rows = [] if known and shutil.copytree(known, made) else [_made(made)]
+        rows = []
+        if known:
+            shutil.copytree(known, made)
+        else:
+            rows.append(_made(made))
         settings = load(made / "perfhouse.toml", {})
         store = Store(settings)
         rows += _room(store, folder)

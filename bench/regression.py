@@ -17,13 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from bench.report import Section
-from bench.stable_series import KINDS, Series
+from bench.stable_series import DAY, KINDS, Series
 from warehouse.analysis.changes import find_changes
-from warehouse.analysis.kinds import setting_of, watch_of
+from warehouse.analysis.kinds import COUNTED, LIVE_LATENCY, setting_by_clock, setting_of, watch_of
 from warehouse.analysis.solving import solve_on_one_thread
+from warehouse.analysis.watch import Watch
 
-POINTS = {"p95": 1_000_000, "loadrun": 3_000_000, "ci": 1_000_000}
-LIVE_POINTS = {"p95": 600_000, "loadrun": 200_000}
+POINTS = {"p95": 1_000_000, "loadrun": 3_000_000, "ci": 1_000_000, "errors": 1_000_000}
+LIVE_POINTS = {"p95": 600_000, "loadrun": 200_000, "errors": 600_000}
+
+ERRORS = setting_by_clock(DAY, 1, COUNTED, counted=True)
+"""How shares of errors are judged, which are counted."""
 
 Row = tuple[str, ...]
 SEED = 20_260_731
@@ -64,10 +68,10 @@ def _row(kind: str, make: Callable[[np.random.Generator], Series], wanted: int, 
         values = make(random)
         began = time.process_time()
         if live:
-            watch = watch_of(kind)
+            watch = Watch(ERRORS, LIVE_LATENCY) if kind == "errors" else watch_of(kind)
             alarms += sum(watch.update(value) is not None for value in values)
         else:
-            alarms += len(find_changes(values, setting_of(kind)))
+            alarms += len(find_changes(values, ERRORS if kind == "errors" else setting_of(kind)))
         cpu_s += time.process_time() - began
         points, count = points + len(values), count + 1
     return (

@@ -79,6 +79,26 @@ def ci(random: np.random.Generator) -> Series:
     return [float(f"{value:.5g}") for value in np.exp(logs + random.uniform(0, 9))]
 
 
+def errors(random: np.random.Generator) -> Series:
+    """Eight days of an endpoint's share of errors every 5 minutes, drawn in as the product does.
+
+    10 to 300 attempts a point, of which none to 5 % fail, in waves or not, often several together, and now
+    and then in bursts of up to 4 points.
+    """
+    n, attempts = DAY * DAYS, int(random.choice([10, 24, 60, 300]))
+    turn = 2 * np.pi * (np.arange(n) / DAY + random.random())
+    share = random.choice([0, 0.0005, 0.002, 0.01, 0.05]) * np.exp(
+        random.choice([0, 0.3, 0.6]) * np.cos(turn)
+    )
+    together = random.choice([0, 0.5, 1.0])
+    if together:
+        share = share * random.gamma(1 / together, together, n)
+    for place in random.integers(0, n, random.poisson(8)):
+        share[place : place + random.integers(1, 5)] += random.uniform(0.05, 1)
+    failed = random.binomial(attempts, np.clip(share, 0, 1))
+    return [float(value) for value in (failed + 0.5) / (attempts + 1)]
+
+
 def _correlated(random: np.random.Generator, n: int, lag: float) -> np.ndarray:
     """A first-order autoregression of variance 1 with innovations of Student's t with 5 degrees."""
     new = random.standard_t(5, n) * np.sqrt(0.6 * (1 - lag**2))
@@ -93,4 +113,5 @@ KINDS: Mapping[str, Callable[[np.random.Generator], Series]] = {
     "p95": latency,
     "loadrun": load_run,
     "ci": ci,
+    "errors": errors,
 }

@@ -28,7 +28,7 @@ class Found:
 
     Ratios are relative sizes; None where it was nothing before. Of shares of errors the interval is that
     of the difference, after less before. `looked_back`: found in what was measured before the series was
-    watched.
+    watched. `since`: when the level before began, where a change that is known made it.
     """
 
     series: Watched
@@ -45,6 +45,7 @@ class Found:
     looked_back: bool = False
     low_difference: float | None = None
     high_difference: float | None = None
+    since: datetime | None = None
 
     @property
     def verdict(self) -> Verdict:

@@ -19,13 +19,14 @@ BEFORE = timedelta(days=1)
 
 
 def as_counted(ask: Ask, found: Found, step_s: int) -> Found:
-    """The change with what was counted in the day before it and since.
+    """The change with what was counted in the day before it, at its own level, and since.
 
     The watch looks at shares that are drawn in, so that none is a number too. Where nothing was counted on
     a side any more, it is left as it was watched. Raises what asking raises.
     """
     until = found.at + timedelta(seconds=step_s * found.points_after)
-    before = _counted(ask, found, found.at - BEFORE, found.at, step_s)
+    begin = max(found.at - BEFORE, found.since or found.at - BEFORE)
+    before = _counted(ask, found, begin, found.at, step_s)
     after = _counted(ask, found, found.at, until, step_s)
     told = difference(before, after)
     if told is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -46,6 +47,8 @@ class Following:
     until: dict[str, int] = field(default_factory=dict)
     kept: list[Judged] = field(default_factory=list)
     """How far every target had come when that was written last."""
+    changed: dict[Watched, list[datetime]] = field(default_factory=dict)
+    """When every series is known to have changed (UTC, naive), in order."""
     thorough_at: float = 0.0
     """When, by the clock that only counts, those are looked at that were silent for long."""
 
@@ -70,6 +73,7 @@ class Following:
 
         Targets `judged` up to an instant go on from there; others are looked back at as a whole.
         """
+        self.changed = {series: [at] for series, at in told.items()}
         for target, closed in past.closed.items():
             known = judged.get(target)
             self.until[target] = closed if known is None else min(closed, max(0, self.place(known)))
@@ -116,14 +120,20 @@ class Following:
     def _told(
         self, series: Watched, change: Change, now: int, *, looked_back: bool = False
     ) -> Iterator[Found]:
-        metric = self.source.metric(series.metric)
+        metric, at = self.source.metric(series.metric), self.at(change.place)
+        insort(self.changed.setdefault(series, []), at)
         if self.thresholds.passes(metric, change):
             yield Found(
-                *(series, metric, self.at(change.place), change.before, change.after),
+                *(series, metric, at, change.before, change.after),
                 *(change.size, change.low, change.high, change.confidence, self.step_s),
                 points_after=now - change.place,
                 looked_back=looked_back,
+                since=self._since(series, at),
             )
+
+    def _since(self, series: Watched, at: datetime) -> datetime | None:
+        """When the level before a change began; None where no earlier change is known."""
+        return max((each for each in self.changed.get(series, ()) if each < at), default=None)
 
     def known(self, found: Found) -> int:
         """How many points after a change its series was told."""
@@ -147,6 +157,7 @@ class Following:
             points_after=points,
             low_difference=None,
             high_difference=None,
+            since=self._since(found.series, found.at),
         )
 
     def judged(self) -> list[Judged]:

@@ -9,7 +9,16 @@ import pytest
 
 from bench.stable_series import DAY, latency
 from warehouse.analysis.changes import find_changes, study, without_unshown
-from warehouse.analysis.kinds import CI, LATENCY, LIVE_LATENCY, LOAD_RUN, OTHER, watch_of
+from warehouse.analysis.kinds import (
+    CI,
+    COUNTED,
+    LATENCY,
+    LIVE_LATENCY,
+    LOAD_RUN,
+    OTHER,
+    setting_by_clock,
+    watch_of,
+)
 from warehouse.analysis.robust import lag_correlation, running_median, winsorised
 from warehouse.analysis.steps import gain_after_first
 from warehouse.analysis.watch import Watch
@@ -107,6 +116,41 @@ def test_nothing_is_found_where_nothing_can_be(setting, values: Series) -> None:
 def test_a_series_of_zeros_that_starts_to_fail_changed() -> None:
     values: Series = [0.0] * 60 + [0.2, 0.21, 0.19, 0.2, 0.22, 0.2] * 10
     assert [change.place for change in find_changes(values, OTHER)] == [60]
+
+
+SHARES = setting_by_clock(288, 1, COUNTED, counted=True)
+
+
+def shares(seed: int, attempts: int, *parts: tuple[int, float]) -> np.ndarray:
+    """Shares of errors, drawn in: so many points at each true share."""
+    random = np.random.default_rng(seed)
+    failed = np.concatenate([random.binomial(attempts, share, points) for points, share in parts])
+    return np.asarray((failed + 0.5) / (attempts + 1))
+
+
+@pytest.mark.parametrize("attempts", [24, 60, 300])
+@pytest.mark.parametrize("share", [0.002, 0.01, 0.05])
+def test_failures_that_come_one_by_one_are_no_change(attempts: int, share: float) -> None:
+    """Where most points have none or one, that says nothing of how far the next may lie."""
+    values = shares(2, attempts, (8 * 288, share))
+    assert find_changes(values, SHARES) == []
+    watch = Watch(SHARES, LIVE_LATENCY)
+    assert [told for value in values if (told := watch.update(float(value)))] == []
+
+
+@pytest.mark.parametrize(
+    ("attempts", "before", "after"), [(24, 0.0, 0.1), (24, 0.002, 0.1), (60, 0.01, 0.08)]
+)
+def test_more_failures_are_told_within_two_hours(attempts: int, before: float, after: float) -> None:
+    """Of an endpoint that never failed too, whose noise and its time of day nobody knows."""
+    late = []
+    for seed in range(5):
+        values = shares(seed, attempts, (3 * 288, before), (100, after))
+        watch = Watch(SHARES, LIVE_LATENCY, values[: 3 * 288])
+        told = (watch.update(float(value)) for value in values[3 * 288 :])
+        late.append(next(place for place, change in enumerate(told, 1) if change))
+    assert max(late) <= 24, late
+    assert sorted(late)[2] <= 15, late
 
 
 def test_a_growing_seasonal_series_tells_a_step_once_and_soon() -> None:

@@ -240,9 +240,18 @@ def test_what_was_well_again_long_ago_is_told_by_the_time_it_held(
     lookout.look()
     (told,) = found(ask)
     assert (told["object"], told["metric"], told["state"]) == ("GET /cart", "error_ratio", "resolved")
-    assert told["after"] == pytest.approx(0.08, abs=0.02)
-    assert told["low_difference"] < 0.08 < told["high_difference"]
     assert told["points_after"] == pytest.approx(36, abs=3)
+    ((share,),) = (
+        store.cursor()
+        .execute(
+            "SELECT avg((outcome <> 'ok')::INTEGER) FROM attempt JOIN series USING (series_id) "
+            "WHERE object = 'GET /cart' AND ts >= $at AND ts < $at + $points * INTERVAL 5 MINUTE",
+            {"at": told["changed_at"].replace(tzinfo=None), "points": told["points_after"]},
+        )
+        .fetchall()
+    )
+    assert told["after"] == pytest.approx(share)
+    assert told["low_difference"] < share < told["high_difference"]
 
 
 def test_points_wait_until_rows_of_a_later_one_are_stored(world: World, lookout: Lookout, ask: Ask) -> None:
@@ -306,4 +315,3 @@ def test_what_should_be_high_regresses_downwards(before: float, after: float, ve
     metric = Metric("rps", "1/s", 1.0, direction="higher")
     change = Found(series, metric, datetime(2026, 1, 1), before, after, None, None, None, 1.0, None, 3)  # noqa: DTZ001
     assert change.verdict == verdict
-

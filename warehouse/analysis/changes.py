@@ -144,7 +144,7 @@ def study(values: Points, setting: Setting) -> Study | None:
         return None
     season = setting.season
     wave_of_day, penalties = season.no_wave(), season.penalties()
-    cleaned = winsorised(logs, setting.spike, setting.reach)
+    cleaned = winsorised(logs, setting.spike, setting.reach, setting.least)
     noise = _first_noise(cleaned, setting)
     for turn in range(setting.rounds):
         columns = season.columns(places, wave_of_day)
@@ -164,7 +164,7 @@ def study(values: Points, setting: Setting) -> Study | None:
 def _without_spikes(rest: Floats, setting: Setting) -> Floats:
     """What the regression left, spikes drawn in."""
     if not setting.firm:
-        return winsorised(rest, setting.spike, setting.reach)
+        return winsorised(rest, setting.spike, setting.reach, setting.least)
     most = setting.firm * (scatter(rest) or float(np.std(rest)))
     return np.clip(rest, -most, most)
 
@@ -197,7 +197,7 @@ def _noise(rest: Floats, places: Ints, setting: Setting) -> Noise:
     spread = max(float(np.std(new)), setting.least)
     scale = np.full(len(rest), spread)
     if setting.vary and setting.season.day:
-        scale *= _by_time(np.abs(new), places[1:], places, setting.season.day)
+        scale *= _by_time(np.hypot(new, setting.least), places[1:], places, setting.season.day)
     return Noise(lag, scale)
 
 

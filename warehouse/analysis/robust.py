@@ -30,15 +30,16 @@ def running_median(values: Floats, width: int) -> Floats:
     return np.asarray(np.median(windows, axis=1), dtype=float)
 
 
-def winsorised(values: Floats, width: int, reach: float) -> Floats:
+def winsorised(values: Floats, width: int, reach: float, least: float = 0.0) -> Floats:
     """Values no farther than `reach` standard deviations from the running median: steps stay, spikes do not.
 
     Spikes shorter than half of `width` are drawn in. Where more than half of the values equal their
-    running median, the mean absolute distance stands in for the median one.
+    running median, the mean absolute distance stands in for the median one; a deviation is taken to be
+    `least` at least.
     """
     middle = running_median(values, width)
     rest = values - middle
-    spread = scatter(rest) or float(np.mean(np.abs(rest)))
+    spread = max(scatter(rest) or float(np.mean(np.abs(rest))), least)
     return np.asarray(middle + np.clip(rest, -reach * spread, reach * spread), dtype=float)
 
 
