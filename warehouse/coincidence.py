@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 
 from warehouse.analysis.requests import Floats
-from warehouse.analysis.together import Move, move
+from warehouse.analysis.together import Move, beyond, move
 from warehouse.change_points import CoMovement, Found
 from warehouse.questions.distribution import phase_breakdown
 from warehouse.questions.stages import EndpointTrend
-from warehouse.watched import PROBE, QUERY, SOURCES, Ask, Watched, foremost_shapes, trend_of
+from warehouse.watched import PROBE, QUERY, SOURCES, Ask, Source, Watched, foremost_shapes, trend_of
 
 POINTS_AROUND = 24
 """Points before the change that are looked at, and at most after it."""
+
+OTHER_DAYS = (1, 2, 3, 7)
+"""So many days before are looked at for what these hours bring anyway."""
 
 PHASES = ("dns", "connect", "tls", "first_byte", "download")
 MOST_TOLD = 30
@@ -41,6 +44,11 @@ class Around:
         after = min(max(found.points_after, 1), POINTS_AROUND)
         start = found.at - POINTS_AROUND * step
         return cls(start, found.at + after * step, step_s, POINTS_AROUND)
+
+    def before(self, days: int) -> Around:
+        """The same hours so many days before."""
+        by = timedelta(days=days)
+        return replace(self, start=self.start - by, end=self.end - by)
 
     @property
     def points(self) -> int:
@@ -110,20 +118,33 @@ def _others(ask: Ask, found: Found, around: Around, total: float | None) -> Iter
         shapes = foremost_shapes(ask, around.start, around.end) if source is QUERY else ()
         if source is QUERY and not shapes:
             continue
-        answer = ask(source.question(around.start, around.end, around.step_s, shapes))
-        grid = source.grid(answer, around.start, around.step_s, around.points)
-        for series, values in grid.series.items():
-            moved = around.move(values)
-            if moved is None or not moved.coincides or (series.kind, series.target, series.object) == own:
-                continue
-            share = _share(series, moved, total)
-            unit = source.metric(series.metric).unit
-            yield CoMovement(series, unit, moved, share, None if share is None else total)
+        moved = {
+            series: each
+            for series, each in _moves(ask, source, around, shapes).items()
+            if each.coincides and (series.kind, series.target, series.object) != own
+        }
+        if not moved:
+            continue
+        others = [_moves(ask, source, around.before(days), shapes) for days in OTHER_DAYS]
+        for series, each in moved.items():
+            rest = beyond(each, [day[series] for day in others if series in day])
+            if rest.coincides:
+                share = _share(series, rest, total)
+                unit = source.metric(series.metric).unit
+                yield CoMovement(series, unit, rest, share, None if share is None else total)
+
+
+def _moves(ask: Ask, source: Source, around: Around, shapes: Sequence[str]) -> dict[Watched, Move]:
+    """How each series of a source moved."""
+    answer = ask(source.question(around.start, around.end, around.step_s, shapes))
+    grid = source.grid(answer, around.start, around.step_s, around.points)
+    moves = {series: around.move(values) for series, values in grid.series.items()}
+    return {series: each for series, each in moves.items() if each is not None}
 
 
 def _share(series: Watched, moved: Move, total: float | None) -> float | None:
     """The part of the endpoint's difference that a query's is, if each request makes one call."""
     if series.metric != "query_mean_ms" or not total:
         return None
-    share = (moved.after - moved.before) / total
+    share = moved.rest / total
     return share if 0 < share <= EXPLAINS_AT_MOST else None

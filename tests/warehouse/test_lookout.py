@@ -254,6 +254,27 @@ def test_what_was_well_again_long_ago_is_told_by_the_time_it_held(
     assert told["low_difference"] < share < told["high_difference"]
 
 
+@pytest.mark.parametrize(("cpu", "told"), [(0.5, False), (0.9, True)])
+def test_what_moves_at_that_hour_every_day_did_not_move_with_it(
+    store: Store, lookout: Lookout, ask: Ask, *, cpu: float, told: bool
+) -> None:
+    slow_at = last_point() - timedelta(hours=3)
+    world = World(store, slow_at - timedelta(days=4))
+    for _ in range(4):
+        world.go_on(world.at + timedelta(hours=12), cpu=0.5)
+        world.go_on(world.at + timedelta(hours=12), cpu=0.2)
+    lookout.look()
+    world.go_on(slow_at + timedelta(hours=3), cart_ms=70.0, cpu=cpu)
+    lookout.look()
+    slow = next(row for row in found(ask) if row["object"] == "GET /cart")
+    moved = ask("moved_with", regression_id=slow["regression_id"]).to_pylist()
+    assert any(row["kind"] == "phase" for row in moved)
+    hosts = [row for row in moved if row["kind"] == "host"]
+    assert [(row["before"], row["after"]) for row in hosts] == (
+        [(pytest.approx(0.2, rel=0.1), pytest.approx(cpu, rel=0.1))] if told else []
+    )
+
+
 def test_points_wait_until_rows_of_a_later_one_are_stored(world: World, lookout: Lookout, ask: Ask) -> None:
     lookout.look()
     until = {row["kind"]: row["until_at"].replace(tzinfo=None) for row in ask("watching").to_pylist()}
