@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import plotly.graph_objects as go
@@ -58,6 +58,14 @@ def around(row: words.Row, stage: Stage) -> Window:
     return Window(start, end, absolute(start, end))
 
 
+def held_until(row: words.Row, window: Window) -> datetime:
+    """How far the level after a change is drawn: of what was found looking back, to its end."""
+    if not row["looked_back"] or row["point_s"] is None:
+        return window.end
+    end: datetime = row["changed_at"] + timedelta(seconds=row["point_s"]) * row["points_after"]
+    return min(end, window.end)
+
+
 def of_runs(answer: pl.DataFrame) -> tuple[Window, pl.DataFrame]:
     """Load tests as points at their end, and the window that holds them all."""
     ended = answer.filter(pl.col("ended_at").is_not_null()).sort("ended_at")
@@ -79,7 +87,7 @@ def draw(stage: Stage, window: Window, row: words.Row, answer: pl.DataFrame) -> 
     worse = ink.critical if row["verdict"] == "regression" else ink.ok
     for start, end, level, colour in (
         (window.start, row["changed_at"], row["before"], ink.muted),
-        (row["changed_at"], window.end, row["after"], worse),
+        (row["changed_at"], held_until(row, window), row["after"], worse),
     ):
         drawn.add_shape(
             type="line",
