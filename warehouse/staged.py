@@ -127,7 +127,7 @@ def _read(connection: DuckDBPyConnection, statement: Staged, most: int, look: _L
             if known is None:
                 known = found(connection, piece)
                 look.note(piece, known)
-            if known.num_rows > most:
+            if known.num_rows > (most if piece.until is None else max(most, MOST_ROWS)):  # read once for many
                 raise TooManyRowsError(
                     f"the answer is made of more than {most} parts",
                     "Ask for a shorter window, fewer series or larger buckets.",

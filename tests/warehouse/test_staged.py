@@ -306,6 +306,25 @@ def test_trends_in_blocks_are_those_of_single_buckets(
     assert in_blocks > 25
 
 
+@pytest.mark.parametrize("most_series", [0, 500])
+def test_a_short_window_is_answered_however_long_its_block_is(
+    store: Store, put: Put, writer: Writer, monkeypatch: pytest.MonkeyPatch, most_series: int
+) -> None:
+    monkeypatch.setattr(sealed, "MOST_SERIES", most_series)
+    end = two_days_edge()
+    every = range(0, 24 * 60, 5)
+    sent = [
+        attempt(end - timedelta(minutes=minute), endpoint=f"GET /{n}") for minute in every for n in range(15)
+    ]
+    send(put, sent)
+    writer.submit(lambda held: rollups.build(held, naive(now()))).result(30)
+    strict = Reader(store, deadline_s=30, row_cap=100, standing=Standing(store.stand))
+    for back in range(60, 400, 20):
+        since = end - timedelta(minutes=back)
+        asked = PercentileTrend(start=since, end=since + timedelta(minutes=20), buckets=5)
+        assert strict.answer(QUESTIONS["percentile_trend"](asked)).num_rows == 4 * 15
+
+
 def test_kept_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     standing = Standing(Stand())
     monkeypatch.setattr(staged, "MOST_BYTES", 100)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -22,6 +22,9 @@ BLOCK = 91 * DAY
 
 BUCKETS = 100
 """Whole buckets of sealed time are read so many together, told from the epoch."""
+
+MOST_SERIES = 500
+"""Blocks of so many series are kept."""
 
 SEALED, REST = "sealed_blobs_", "blobs"
 """The pieces that tell histograms: those of blocks of sealed days, merged already, and of the rest."""
@@ -52,12 +55,13 @@ class Block:
 
 
 def blocks_of(
-    window: Interval, width_s: int, held: Holdings, series: Container[int], *, merged: bool
+    window: Interval, width_s: int, held: Holdings, series: Collection[int], *, merged: bool
 ) -> Iterator[Block]:
     """The blocks a trend of these series can be made of, in order; none with a dirty hour of them.
 
-    A block is read whole, whatever part of it the window holds: the next window finds it there. `merged`:
-    whether its buckets are made of histograms, and not cells as they are.
+    A block is read whole, whatever part of it the window holds: the next window finds it there. Of more than
+    MOST_SERIES, whose blocks are too large to be kept, it is that part alone. `merged`: whether its buckets
+    are made of histograms, and not cells as they are.
     """
     widest = joining.largest(width_s)
     cells = None if widest == RAW else held.cells(widest, merged=merged)
@@ -74,7 +78,10 @@ def blocks_of(
     for start in range(first // BUCKETS * BUCKETS, last, BUCKETS):
         own = range(max(start, first, low), min(start + BUCKETS, last, high))
         if own and dirty.isdisjoint(own):
-            since, until = max(start, low), min(start + BUCKETS, high)
+            is_whole = len(series) <= MOST_SERIES
+            since, until = (
+                (max(start, low), min(start + BUCKETS, high)) if is_whole else (own.start, own.stop)
+            )
             read = Source(widest, joining.start_of(since, width_s), joining.start_of(until, width_s))
             yield Block(read, own.start, own.stop)
 
