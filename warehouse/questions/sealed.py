@@ -24,7 +24,7 @@ BUCKETS = 100
 """Whole buckets of sealed time are read so many together, told from the epoch."""
 
 MOST_SERIES = 500
-"""Blocks of so many series are kept."""
+"""Blocks of so many series are kept: they have as many rows as a piece may have (`staged.MOST_ROWS`)."""
 
 SEALED, REST = "sealed_blobs_", "blobs"
 """The pieces that tell histograms: those of blocks of sealed days, merged already, and of the rest."""
@@ -78,10 +78,9 @@ def blocks_of(
     for start in range(first // BUCKETS * BUCKETS, last, BUCKETS):
         own = range(max(start, first, low), min(start + BUCKETS, last, high))
         if own and dirty.isdisjoint(own):
-            is_whole = len(series) <= MOST_SERIES
-            since, until = (
-                (max(start, low), min(start + BUCKETS, high)) if is_whole else (own.start, own.stop)
-            )
+            since, until = own.start, own.stop
+            if len(series) <= MOST_SERIES:
+                since, until = max(start, low), min(start + BUCKETS, high)
             read = Source(widest, joining.start_of(since, width_s), joining.start_of(until, width_s))
             yield Block(read, own.start, own.stop)
 
